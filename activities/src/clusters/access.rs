@@ -1,0 +1,185 @@
+//! From a kubeconfig's text to what requests need: address, trust, credentials.
+
+use super::{
+    answer::{NetError, Stage},
+    dial::Target,
+};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, Uri, header};
+use http_body_util::Full;
+use kube::{
+    Config,
+    client::ConfigExt,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use rustls::pki_types::ServerName;
+use std::sync::Arc;
+use tower::{BoxError, Layer, ServiceExt, util::BoxCloneSyncService};
+
+/// kube's authorization layer over a service that echoes the headers it is given.
+type Authorize = BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, BoxError>;
+
+/// How requests to a cluster are addressed and authorized.
+pub struct Access {
+    /// Path prefix of the server's URL, without a trailing slash.
+    prefix: String,
+    headers: HeaderMap,
+    authorize: Option<Authorize>,
+}
+
+fn refused(cause: impl std::fmt::Display) -> NetError {
+    NetError::new(Stage::Credentials, format!("kubeconfig: {cause}"))
+}
+
+/// Reads a kubeconfig. Exec plugins run only if their command is on the allow list: a document
+/// that users upload must not start programs on the worker's machine.
+pub async fn read(
+    text: &str,
+    context: Option<&str>,
+    allowed_exec: &[String],
+) -> Result<(Target, Access), NetError> {
+    let kubeconfig = Kubeconfig::from_yaml(text).map_err(refused)?;
+    let options = KubeConfigOptions {
+        context: context.map(str::to_owned),
+        cluster: None,
+        user: None,
+    };
+    let explicit_proxy = kubeconfig.clusters.iter().any(|c| {
+        c.cluster
+            .as_ref()
+            .is_some_and(|c| c.proxy_url.as_ref().is_some_and(|p| !p.is_empty()))
+    });
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .map_err(refused)?;
+    check_exec(&config, allowed_exec)?;
+    // An exec plugin blocks while it runs.
+    tokio::task::spawn_blocking(move || build(&config, explicit_proxy))
+        .await
+        .map_err(refused)?
+}
+
+fn check_exec(config: &Config, allowed: &[String]) -> Result<(), NetError> {
+    if let Some(exec) = &config.auth_info.exec {
+        let command = exec.command.as_deref().unwrap_or_default();
+        if !allowed.iter().any(|a| a == command) {
+            return Err(refused(format!(
+                "exec plugin {command:?} is not on the worker's allow list"
+            )));
+        }
+    }
+    if let Some(provider) = &config.auth_info.auth_provider {
+        return Err(refused(format!(
+            "auth provider {:?} is not supported",
+            provider.name
+        )));
+    }
+    Ok(())
+}
+
+fn build(config: &Config, explicit_proxy: bool) -> Result<(Target, Access), NetError> {
+    let url = &config.cluster_url;
+    let host = url.host().unwrap_or_default();
+    let authority = url
+        .authority()
+        .ok_or_else(|| refused("the server has no address"))?;
+    let secure = url.scheme_str() != Some("http");
+    let tls = if secure {
+        let mut client = config.rustls_client_config().map_err(refused)?;
+        client.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let name = config.tls_server_name.clone().unwrap_or_else(|| {
+            host.trim_start_matches('[')
+                .trim_end_matches(']')
+                .to_owned()
+        });
+        Some((
+            Arc::new(client),
+            ServerName::try_from(name).map_err(refused)?,
+        ))
+    } else {
+        None
+    };
+    let uri: Uri = format!("{}://{authority}", if secure { "https" } else { "http" })
+        .parse()
+        .map_err(refused)?;
+    // Proxies of the environment are not meant for clusters on this machine.
+    let local = host == "localhost" || host.starts_with("127.") || host == "[::1]";
+    let proxy = config
+        .proxy_url
+        .clone()
+        .filter(|_| explicit_proxy || !local);
+    let mut headers = HeaderMap::new();
+    headers.insert(header::HOST, authority.as_str().parse().map_err(refused)?);
+    headers.insert(
+        header::USER_AGENT,
+        http::HeaderValue::from_static(concat!("muster/", env!("CARGO_PKG_VERSION"))),
+    );
+    impersonation(config, &mut headers)?;
+    let echo = tower::service_fn(|request: Request<Full<Bytes>>| async move {
+        let (parts, _) = request.into_parts();
+        let mut response = Response::new(Full::default());
+        *response.headers_mut() = parts.headers;
+        Ok::<_, BoxError>(response)
+    });
+    let authorize = config
+        .auth_layer()
+        .map_err(refused)?
+        .map(|layer| BoxCloneSyncService::new(layer.layer(echo)));
+    let prefix = url.path().trim_end_matches('/').to_owned();
+    Ok((
+        Target { uri, proxy, tls },
+        Access {
+            prefix,
+            headers,
+            authorize,
+        },
+    ))
+}
+
+fn impersonation(config: &Config, headers: &mut HeaderMap) -> Result<(), NetError> {
+    let who = &config.auth_info;
+    if let Some(user) = &who.impersonate {
+        headers.insert("impersonate-user", user.parse().map_err(refused)?);
+    }
+    if let Some(uid) = &who.impersonate_uid {
+        headers.insert("impersonate-uid", uid.parse().map_err(refused)?);
+    }
+    for group in who.impersonate_groups.iter().flatten() {
+        headers.append("impersonate-group", group.parse().map_err(refused)?);
+    }
+    Ok(())
+}
+
+impl Access {
+    /// Completes a request: full path, host, credentials.
+    pub async fn complete(
+        &self,
+        request: Request<Vec<u8>>,
+    ) -> Result<Request<Full<Bytes>>, NetError> {
+        let (mut parts, body) = request.into_parts();
+        if !self.prefix.is_empty() {
+            let path = parts
+                .uri
+                .path_and_query()
+                .map_or("/", http::uri::PathAndQuery::as_str);
+            parts.uri = format!("{}{path}", self.prefix).parse().map_err(refused)?;
+        }
+        for (name, value) in &self.headers {
+            parts.headers.append(name.clone(), value.clone());
+        }
+        if let Some(authorize) = &self.authorize {
+            let answer = authorize
+                .clone()
+                .oneshot(Request::new(Full::default()))
+                .await
+                .map_err(refused)?;
+            if let Some(value) = answer.headers().get(header::AUTHORIZATION) {
+                parts.headers.insert(header::AUTHORIZATION, value.clone());
+            }
+        }
+        Ok(Request::from_parts(parts, Full::new(Bytes::from(body))))
+    }
+}
+
+#[cfg(test)]
+mod tests;

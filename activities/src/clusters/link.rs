@@ -1,0 +1,210 @@
+//! A cluster as one generation of its kubeconfig reaches it.
+
+use super::{
+    access::{self, Access},
+    answer::{Answer, NetError, Stage},
+    discovery::Discovery,
+    gate::Window,
+    pool::{Pool, Slot},
+};
+use http::Request;
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use store::Kubeconfig;
+use tokio::time::Instant;
+use workflows::limits::{CONNECT_TIMEOUT, FEW_CLUSTERS, REQUESTS_FEW, REQUESTS_MANY};
+
+/// When a cluster answered last, and how many answer at all: shared by its links.
+pub struct Pulse {
+    answered: Mutex<Option<Instant>>,
+    /// Clusters of this process that were used lately.
+    pub active: Arc<AtomicUsize>,
+}
+
+impl Pulse {
+    pub fn new(active: Arc<AtomicUsize>) -> Self {
+        Self {
+            answered: Mutex::default(),
+            active,
+        }
+    }
+
+    pub fn beat(&self) {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    pub fn last(&self) -> Option<Instant> {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Connections, credentials and discovery of one kubeconfig generation.
+pub struct Link {
+    pub generation: i64,
+    pub discovery: Discovery,
+    pool: Arc<Pool>,
+    access: Access,
+    pulse: Arc<Pulse>,
+}
+
+impl Link {
+    pub async fn new(
+        kubeconfig: &Kubeconfig,
+        allowed_exec: &[String],
+        pulse: Arc<Pulse>,
+    ) -> Result<Self, NetError> {
+        let (target, access) = access::read(
+            &kubeconfig.text,
+            kubeconfig.context.as_deref(),
+            allowed_exec,
+        )
+        .await?;
+        Ok(Self {
+            generation: kubeconfig.generation,
+            discovery: Discovery::default(),
+            pool: Pool::new(target, REQUESTS_FEW),
+            access,
+            pulse,
+        })
+    }
+
+    /// Permits a request takes: one while few clusters are active, more when many share the process.
+    fn weight(&self) -> u32 {
+        let per_cluster = if self.pulse.active.load(Relaxed) <= FEW_CLUSTERS {
+            REQUESTS_FEW
+        } else {
+            REQUESTS_MANY
+        };
+        u32::try_from(REQUESTS_FEW / per_cluster)
+            .unwrap_or(1)
+            .max(1)
+    }
+
+    /// A slot whose connection is up.
+    pub async fn slot(&self, within: Duration) -> Result<Slot, NetError> {
+        self.pool
+            .slot(self.weight(), within.min(CONNECT_TIMEOUT))
+            .await
+    }
+
+    /// Waits for one slot, then takes what else is free, `wanted` at most.
+    pub async fn slots(&self, wanted: usize, within: Duration) -> Result<Vec<Slot>, NetError> {
+        let within = within.min(CONNECT_TIMEOUT);
+        let weight = self.weight();
+        let mut slots = vec![self.pool.slot(weight, within).await?];
+        while slots.len() < wanted {
+            match self.pool.try_slot(weight, within).await {
+                Some(Ok(slot)) => slots.push(slot),
+                // One connection is enough to go on.
+                Some(Err(_)) | None => break,
+            }
+        }
+        Ok(slots)
+    }
+
+    /// Sends a request over a slot. `timeout` is also told to the server.
+    pub async fn send(
+        &self,
+        slot: &mut Slot,
+        request: Request<Vec<u8>>,
+        window: Option<Window>,
+        within: Duration,
+    ) -> Result<Answer, NetError> {
+        let verb = request.method().as_str().to_owned();
+        let request = self.access.complete(with_timeout(request, within)?).await?;
+        let in_flight = InFlight::new();
+        let result = slot.send(request, window, within).await;
+        drop(in_flight);
+        let code = match &result {
+            Ok(answer) => {
+                self.pulse.beat();
+                answer.code.to_string()
+            }
+            Err(error) => format!("{:?}", error.stage).to_lowercase(),
+        };
+        metrics::counter!("muster_cluster_requests_total", "verb" => verb, "code" => code)
+            .increment(1);
+        result
+    }
+
+    /// Sends a request that is no attempt: a read.
+    pub async fn ask(
+        &self,
+        request: Request<Vec<u8>>,
+        within: Duration,
+    ) -> Result<Answer, NetError> {
+        let mut slot = self.slot(within).await?;
+        self.send(&mut slot, request, None, within).await
+    }
+
+    /// GET of a path.
+    pub async fn read(&self, path: &str, within: Duration) -> Result<Answer, NetError> {
+        let request = Request::get(path)
+            .header(http::header::ACCEPT, "application/json")
+            .body(Vec::new())
+            .map_err(|e| NetError::new(Stage::Write, e.to_string()))?;
+        self.ask(request, within).await
+    }
+
+    pub fn reap(&self) {
+        self.pool.reap();
+    }
+}
+
+/// Adds `?timeout=`, so that a server gives up when we do.
+fn with_timeout(request: Request<Vec<u8>>, within: Duration) -> Result<Request<Vec<u8>>, NetError> {
+    let (mut parts, body) = request.into_parts();
+    let path = parts.uri.to_string();
+    let joint = match path.find('?') {
+        None => "?",
+        Some(at) if at + 1 == path.len() => "",
+        Some(_) => "&",
+    };
+    parts.uri = format!("{path}{joint}timeout={}ms", within.as_millis())
+        .parse()
+        .map_err(|e: http::uri::InvalidUri| NetError::new(Stage::Write, e.to_string()))?;
+    Ok(Request::from_parts(parts, body))
+}
+
+struct InFlight;
+
+impl InFlight {
+    fn new() -> Self {
+        metrics::gauge!("muster_cluster_requests_in_flight").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        metrics::gauge!("muster_cluster_requests_in_flight").decrement(1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failed test may panic
+    use super::*;
+
+    #[test]
+    fn the_time_out_is_told_to_the_server() {
+        let cases = [
+            ("/api/v1/pods", "/api/v1/pods?timeout=1000ms"),
+            ("/api/v1/pods?", "/api/v1/pods?timeout=1000ms"),
+            (
+                "/api/v1/pods?limit=1",
+                "/api/v1/pods?limit=1&timeout=1000ms",
+            ),
+        ];
+        for (path, expected) in cases {
+            let request = Request::get(path).body(Vec::new()).unwrap();
+            let request = with_timeout(request, Duration::from_secs(1)).unwrap();
+            assert_eq!(request.uri().to_string(), expected);
+        }
+    }
+}

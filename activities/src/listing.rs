@@ -1,0 +1,58 @@
+//! A whole LIST of metadata, page by page, consistent.
+
+use crate::{
+    clusters::{
+        answer::{Answer, NetError, Stage},
+        link::Link,
+    },
+    object::Meta,
+    request::{self, Api},
+};
+use std::time::Duration;
+
+/// What came of a list.
+pub enum Listing {
+    Objects(Vec<Meta>),
+    /// The cluster does not serve the kind (any more).
+    NotServed,
+    Answered(Answer),
+    Lost(NetError),
+}
+
+/// Lists a kind; an empty namespace means all of them. A list whose continue token expired (410)
+/// begins anew.
+pub async fn list(
+    link: &Link,
+    api: &Api,
+    namespace: &str,
+    labels: Option<&str>,
+    within: Duration,
+) -> Listing {
+    let mut objects = Vec::new();
+    let mut page: Option<String> = None;
+    let mut restarts = 0;
+    loop {
+        let request = match request::list_metadata(api, namespace, labels, page.as_deref()) {
+            Ok(request) => request,
+            Err(error) => return Listing::Lost(NetError::new(Stage::Write, error.to_string())),
+        };
+        match link.ask(request, within).await {
+            Err(error) => return Listing::Lost(error),
+            Ok(answer) if answer.code == 404 => return Listing::NotServed,
+            Ok(answer) if answer.code == 410 && restarts < 3 => {
+                restarts += 1;
+                objects.clear();
+                page = None;
+            }
+            Ok(answer) if answer.ok() => {
+                let json = answer.json();
+                objects.extend(Meta::list(&json));
+                match json["metadata"]["continue"].as_str() {
+                    Some(next) if !next.is_empty() => page = Some(next.to_owned()),
+                    _ => return Listing::Objects(objects),
+                }
+            }
+            Ok(answer) => return Listing::Answered(answer),
+        }
+    }
+}

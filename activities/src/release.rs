@@ -1,0 +1,171 @@
+//! The end of a Namespace or CRD: it goes only if nothing foreign depends on it (protocol §6).
+
+use crate::{
+    attempts::{Finish, Job},
+    clusters::{answer::NetError, pool::Slot},
+    judge::{self, Verdict},
+    listing::{Listing, list},
+    object::{Meta, foreign},
+    request::{self, Api},
+    step::RowEnd,
+};
+use futures::{StreamExt, stream};
+use model::{
+    failure::Certainty,
+    manifest::{APP_LABEL, CONTEXT_LABEL, INSTALLATION_LABEL},
+    plan::Class,
+    row::Row,
+    state::Goal,
+};
+use std::collections::HashSet;
+use store::{Closed, RowFilter};
+use tokio::time::Instant;
+
+const AT_ONCE: usize = 8;
+const PAGE: u64 = 1_000;
+
+/// What a Namespace holds, or a CRD serves, that is not ours.
+pub enum Content {
+    None,
+    /// Kept, and why.
+    Foreign(String),
+    /// A list was refused: nothing can be said.
+    Unknown(Verdict),
+    Lost(NetError, Instant),
+}
+
+/// Looks for foreign objects that would go with a shared one.
+pub async fn foreign_content(job: &Job, row: &Row) -> Content {
+    let since = Instant::now();
+    let apis = match row.key.kind.as_str() {
+        "Namespace" => job.link.discovery.listable(&job.link, job.timeout).await,
+        _ => {
+            let (plural, group) = row
+                .key
+                .name
+                .split_once('.')
+                .unwrap_or((row.key.name.as_str(), ""));
+            job.link
+                .discovery
+                .served(&job.link, group, plural, job.timeout)
+                .await
+                .map(|api| api.into_iter().collect())
+        }
+    };
+    let apis: Vec<Api> = match apis {
+        Ok(apis) => apis,
+        Err(error) => return Content::Lost(error, since),
+    };
+    let namespace = if row.key.kind == "Namespace" {
+        row.key.name.as_str()
+    } else {
+        ""
+    };
+    let lists = stream::iter(apis).map(|api| async move {
+        let listing = list(&job.link, &api, namespace, None, job.timeout).await;
+        (api, listing)
+    });
+    let mut lists = lists.buffer_unordered(AT_ONCE);
+    let mut objects: Vec<(String, Meta)> = Vec::new();
+    while let Some((api, listing)) = lists.next().await {
+        match listing {
+            Listing::Objects(found) => {
+                objects.extend(found.into_iter().map(|meta| (api.kind.clone(), meta)))
+            }
+            Listing::NotServed => {}
+            // Kinds that can be named but not listed (405) hold no objects of their own.
+            Listing::Answered(answer) if answer.code == 405 => {}
+            Listing::Answered(answer) if answer.code == 403 => {
+                return Content::Foreign(format!(
+                    "{} may not be listed, so it cannot be known whether it is empty",
+                    api.plural
+                ));
+            }
+            Listing::Answered(answer) => {
+                return Content::Unknown(judge::judge(&answer, Goal::Delete));
+            }
+            Listing::Lost(error) => return Content::Lost(error, since),
+        }
+    }
+    let ours = match uids(job, row).await {
+        Ok(ours) => ours,
+        Err(error) => {
+            let failure = judge::failure("store", &error.to_string());
+            return Content::Unknown(Verdict::Transient {
+                failure,
+                after: None,
+            });
+        }
+    };
+    let found = foreign(&objects, &row.context, &ours);
+    match found.first() {
+        None => Content::None,
+        Some((kind, meta)) => {
+            let others = match found.len() - 1 {
+                0 => String::new(),
+                n => format!(" and {n} more"),
+            };
+            let place = if meta.namespace.is_empty() || !namespace.is_empty() {
+                String::new()
+            } else {
+                format!("{}/", meta.namespace)
+            };
+            Content::Foreign(format!(
+                "foreign content: {kind} {place}{}{others}",
+                meta.name
+            ))
+        }
+    }
+}
+
+/// Uids of the context's objects on the cluster: owners of what was left behind by them.
+async fn uids(job: &Job, row: &Row) -> Result<HashSet<String>, store::StoreError> {
+    let filter = RowFilter {
+        cluster: Some(row.key.cluster.clone()),
+        ..RowFilter::default()
+    };
+    let mut uids = HashSet::new();
+    let mut after = None;
+    loop {
+        let rows = job
+            .shared
+            .store
+            .status_rows(&row.context, &filter, after, PAGE)
+            .await?;
+        uids.extend(rows.iter().filter_map(|row| row.uid.clone()));
+        match rows.last() {
+            Some(last) if u64::try_from(rows.len()).unwrap_or(0) >= PAGE => after = Some(last.id),
+            _ => return Ok(uids),
+        }
+    }
+}
+
+/// Takes our labels off an object that stays and closes its row as kept. Labels of a pod template
+/// stay: taking them off would roll the pods.
+pub async fn keep<I>(job: &Job, slot: &mut Slot, api: &Api, row: &Row, why: String) -> Finish<I> {
+    let namespace = if api.namespaced {
+        row.key.namespace.as_str()
+    } else {
+        ""
+    };
+    let labels: &[&str] = match row.class {
+        Class::Shared => &[INSTALLATION_LABEL],
+        Class::Own => &[INSTALLATION_LABEL, CONTEXT_LABEL, APP_LABEL],
+    };
+    let request = match request::remove_labels(api, namespace, &row.key.name, labels) {
+        Ok(request) => request,
+        Err(error) => return job.refused(judge::invalid(error.to_string())),
+    };
+    let failure = match job.link.send(slot, request, None, job.timeout).await {
+        Ok(answer) if answer.ok() || answer.code == 404 => {
+            return Finish::end(Certainty::Definite, Closed::Kept(why), RowEnd::Done);
+        }
+        Ok(answer) => match judge::judge(&answer, Goal::Delete) {
+            Verdict::Transient { failure, .. } => failure,
+            Verdict::Final(failure) => return job.refused(failure),
+        },
+        Err(error) => error.failure(),
+    };
+    // The patch may be repeated at will.
+    job.transient(Certainty::Definite, row, failure, None)
+}

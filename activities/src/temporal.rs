@@ -1,0 +1,366 @@
+//! The activities as Temporal calls them: each a thin shell around a plain function, with what it
+//! guarantees, what it assumes, and how it fails.
+
+use crate::{
+    activities::Activities,
+    gone, prove, reachable, run,
+    step::{Ended, RowEnd},
+};
+use model::{failure::Failure, state::ResourceState};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+use store::StoreError;
+use temporalio_common::{ActivityError, error::ApplicationFailure};
+use temporalio_sdk::activities::{ActivityContext, activities};
+use workflows::contract::{
+    Begin, BeginInput, Fenced, NoteInput, OutlineInput, Permit, Proof, ProveInput, Reachable,
+    ReachableInput, Settle, Step, StepOutcome, definitions,
+};
+
+/// A promoted step tells Temporal that it is alive this often.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// The store did not answer: the step is repeated after so long.
+const STORE_AGAIN: Duration = Duration::from_millis(500);
+
+impl Activities {
+    /// A step as an activity: local ones answer with data, promoted ones fail while transient.
+    async fn as_activity<F>(
+        &self,
+        ctx: &ActivityContext,
+        step: Step,
+        work: F,
+    ) -> Result<StepOutcome, ActivityError>
+    where
+        F: Future<Output = Result<Ended, StoreError>>,
+    {
+        if !step.promoted {
+            return Ok(match work.await {
+                Ok(ended) => ended.outcome,
+                Err(StoreError::NotFound { .. }) => Ended::superseded().outcome,
+                Err(error) => {
+                    tracing::warn!(context = %step.context, cluster = %step.cluster, %error, "the store did not answer");
+                    let mut ended = Ended::default();
+                    step.rows
+                        .iter()
+                        .for_each(|&row| ended.add(row, RowEnd::Again(STORE_AGAIN)));
+                    ended.outcome
+                }
+            });
+        }
+        if ctx.info().attempt == 1
+            && let Some((failure, delay)) = self.carried(&step).await?
+        {
+            return Err(retry(&failure, delay));
+        }
+        let ended = beating(ctx, work).await.map_err(stored)?;
+        match ended.retry {
+            Some((failure, delay)) if !ended.outcome.superseded && !ended.outcome.unreachable => {
+                Err(retry(&failure, delay))
+            }
+            _ => Ok(ended.outcome),
+        }
+    }
+
+    /// What a promoted step fails with at first: the rows' error, and what is left of their delay.
+    async fn carried(&self, step: &Step) -> Result<Option<(Failure, Duration)>, ActivityError> {
+        let rows = self
+            .shared
+            .store
+            .rows(&step.context, &step.rows)
+            .await
+            .map_err(stored)?;
+        let now = crate::clusters::clock::wall_ms();
+        let waiting = rows
+            .into_iter()
+            .filter(|row| matches!(row.state, ResourceState::Retrying(_)))
+            .filter_map(|row| {
+                let left = u64::try_from(row.next_attempt_ms? - now)
+                    .ok()
+                    .filter(|left| *left > 0)?;
+                Some((row.error?, Duration::from_millis(left)))
+            });
+        Ok(waiting.min_by_key(|(_, delay)| *delay))
+    }
+}
+
+/// Heartbeats while the work goes on.
+async fn beating<T>(ctx: &ActivityContext, work: impl Future<Output = T>) -> T {
+    let mut beat = tokio::time::interval(HEARTBEAT);
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = beat.tick() => {
+                // A heartbeat that cannot be written shows as a heartbeat time-out; nothing to add.
+                let _ = ctx.record_heartbeat(()).await;
+            }
+        }
+    }
+}
+
+/// A failure that Temporal retries after a delay of ours; code and message are what users see.
+fn retry(failure: &Failure, delay: Duration) -> ActivityError {
+    ActivityError::application(
+        ApplicationFailure::builder(failure.message.clone())
+            .type_name(failure.code.clone())
+            .next_retry_delay(delay)
+            .build(),
+    )
+}
+
+/// The store did not do it. What is refused for good would be refused again.
+fn stored(error: StoreError) -> ActivityError {
+    let for_good = matches!(
+        error,
+        StoreError::NotFound { .. } | StoreError::WrongKey(_) | StoreError::Newer(_)
+    );
+    ActivityError::application(
+        ApplicationFailure::builder(error)
+            .type_name("store".to_owned())
+            .non_retryable(for_good)
+            .next_retry_delay(STORE_AGAIN)
+            .build(),
+    )
+}
+
+/// How long the activity has been waited for, all its attempts included.
+fn waited(ctx: &ActivityContext) -> Duration {
+    ctx.info()
+        .scheduled_time
+        .and_then(|at| SystemTime::now().duration_since(at).ok())
+        .unwrap_or_default()
+}
+
+#[activities]
+impl Activities {
+    /// Reads the goal; takes a new fence once per run id (protocol §4).
+    ///
+    /// # Guarantees
+    /// Repeated under one run id it answers the same fence. Small contexts come with their rows,
+    /// large ones with lanes of slices.
+    /// # Assumptions
+    /// None.
+    /// # Errors
+    /// The store does not answer: retryable.
+    #[activity(definition = definitions::Begin)]
+    pub async fn begin(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: BeginInput,
+    ) -> Result<Begin, ActivityError> {
+        run::begin(&self.shared, &input).await.map_err(stored)
+    }
+
+    /// Fires PreTerminate → Terminating when no older attempt can still leave (protocol §6).
+    ///
+    /// # Guarantees
+    /// `Granted` only after every attempt of an older fence is closed or past its send window.
+    /// # Assumptions
+    /// Workers keep the window: the gate below their connections does.
+    /// # Errors
+    /// The store does not answer: retryable.
+    #[activity(definition = definitions::Permit)]
+    pub async fn permit(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: Fenced,
+    ) -> Result<Permit, ActivityError> {
+        run::permit(&self.shared, &input).await.map_err(stored)
+    }
+
+    /// The rows of a slice that are not in the target.
+    ///
+    /// # Guarantees
+    /// Reads only. Empty when the fence moved.
+    /// # Assumptions
+    /// None.
+    /// # Errors
+    /// The store does not answer: retryable.
+    #[activity(definition = definitions::Outline)]
+    pub async fn outline(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: OutlineInput,
+    ) -> Result<model::plan::Outline, ActivityError> {
+        run::outline(&self.shared, &input).await.map_err(stored)
+    }
+
+    /// Finds what exists before a wave is applied (protocol §5.1).
+    ///
+    /// # Guarantees
+    /// Changes nothing on the cluster. A foreign object's row is Failed (or adopted) when this
+    /// answers; rows it could not look for are in `again`, Retrying with the error.
+    /// # Assumptions
+    /// The wave is applied only after its look.
+    /// # Errors
+    /// None as failures: everything is in the outcome.
+    #[activity(definition = definitions::Look)]
+    pub async fn look(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        step: Step,
+    ) -> Result<StepOutcome, ActivityError> {
+        let work = self.run_look(step.clone());
+        self.as_activity(&ctx, step, work).await
+    }
+
+    /// Server-side apply of the rows (protocol §5.2–5.5).
+    ///
+    /// # Guarantees
+    /// Each send is recorded before its first byte leaves, under the current fence, and leaves
+    /// within the send window or not at all. Applying again changes nothing. Foreign Namespaces and
+    /// CRDs are used, never labelled. A CRD is Applied only once Established.
+    /// # Assumptions
+    /// `look` ran for the wave.
+    /// # Errors
+    /// Local: none, everything is in the outcome. Promoted: fails with the row's code and message
+    /// and our delay while transient; the first attempt sends nothing.
+    #[activity(definition = definitions::Apply)]
+    pub async fn apply(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        step: Step,
+    ) -> Result<StepOutcome, ActivityError> {
+        let work = self.run_apply(step.clone());
+        self.as_activity(&ctx, step, work).await
+    }
+
+    /// Delete of the rows (protocol §6).
+    ///
+    /// # Guarantees
+    /// Deletes only objects with our label, exactly the one it saw (uid precondition). A row is
+    /// Deleted only by an absence seen when no lost apply could arrive any more. Namespaces and CRDs
+    /// go with the last context, and only without foreign content.
+    /// # Assumptions
+    /// Shared rows are given after all others of the cluster.
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    #[activity(definition = definitions::Delete)]
+    pub async fn delete(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        step: Step,
+    ) -> Result<StepOutcome, ActivityError> {
+        let work = self.run_delete(step.clone());
+        self.as_activity(&ctx, step, work).await
+    }
+
+    /// Waits until accepted deletes are gone; fails with a delay until then.
+    ///
+    /// # Guarantees
+    /// Holds nothing between looks. A row is Deleted by an absence as in [`delete`](Self::delete).
+    /// After the DIG's `deleteTimeout` a row is Failed with what it waits for.
+    /// # Assumptions
+    /// A regular activity: the delays (0.2 s to 5 s) are Temporal's retries.
+    /// # Errors
+    /// `finalizers` or `deleting` with a delay, while objects are there.
+    #[activity(definition = definitions::Gone)]
+    pub async fn gone(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        step: Step,
+    ) -> Result<StepOutcome, ActivityError> {
+        let result = beating(&ctx, self.run_gone(step, waited(&ctx)))
+            .await
+            .map_err(stored)?;
+        let outcome = &result.ended.outcome;
+        let leave = outcome.superseded || outcome.drained || outcome.unreachable;
+        let delay = gone::delay(ctx.info().attempt);
+        match (result.still, result.ended.retry) {
+            (Some(still), _) if !leave => Err(retry(&still, delay)),
+            (None, Some((failure, due))) if !leave => Err(retry(&failure, due.max(delay))),
+            _ => Ok(result.ended.outcome),
+        }
+    }
+
+    /// Waits for a parked cluster; fails with a delay until then (protocol §8).
+    ///
+    /// # Guarantees
+    /// At most one probe per interval over all workers. A successful probe of another worker is
+    /// noticed within 2 s.
+    /// # Assumptions
+    /// A regular activity: the delays are Temporal's retries.
+    /// # Errors
+    /// The cluster's error with a delay, while it is parked.
+    #[activity(definition = definitions::Reachable)]
+    pub async fn reachable(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: ReachableInput,
+    ) -> Result<Reachable, ActivityError> {
+        match self.run_reachable(input).await {
+            Ok(reachable::Looked::Known(answer)) => Ok(answer),
+            Ok(reachable::Looked::NotYet { failure, delay }) => Err(retry(&failure, delay)),
+            Err(StoreError::NotFound { .. }) => Ok(Reachable::Superseded),
+            Err(error) => Err(stored(error)),
+        }
+    }
+
+    /// Records what an app or rows wait for.
+    ///
+    /// # Guarantees
+    /// Nothing but the note changes; a moved fence makes it void.
+    /// # Assumptions
+    /// None.
+    /// # Errors
+    /// The store does not answer: retryable.
+    #[activity(definition = definitions::Note)]
+    pub async fn note(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: NoteInput,
+    ) -> Result<(), ActivityError> {
+        run::note(&self.shared, &input).await.map_err(stored)
+    }
+
+    /// Lists the context's objects on some clusters: none may be left (protocol §6).
+    ///
+    /// # Guarantees
+    /// Consistent lists of every kind used, Pods and ReplicaSets too. What is found goes back to
+    /// Pending(Delete).
+    /// # Assumptions
+    /// Every row is Deleted.
+    /// # Errors
+    /// A cluster refuses to list: its code, retried every 5 s.
+    #[activity(definition = definitions::Prove)]
+    pub async fn prove(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: ProveInput,
+    ) -> Result<Proof, ActivityError> {
+        beating(&ctx, self.run_prove(input))
+            .await
+            .map_err(|error| match error {
+                prove::Unproven::Store(error) => stored(error),
+                prove::Unproven::Refused { cluster, failure } => {
+                    let message = format!("{cluster}: {}", failure.message);
+                    retry(
+                        &Failure {
+                            code: failure.code,
+                            message,
+                        },
+                        Duration::from_secs(5),
+                    )
+                }
+            })
+    }
+
+    /// Folds the rows into the context's state.
+    ///
+    /// # Guarantees
+    /// Compare-and-set on fence and state: it settles at most once per fence.
+    /// # Assumptions
+    /// None.
+    /// # Errors
+    /// The store does not answer: retryable.
+    #[activity(definition = definitions::Settle)]
+    pub async fn settle(
+        self: Arc<Self>,
+        _ctx: ActivityContext,
+        input: Fenced,
+    ) -> Result<Settle, ActivityError> {
+        run::settle(&self.shared, &input).await.map_err(stored)
+    }
+}

@@ -1,0 +1,471 @@
+//! A store, clusters, and a driver that does what the workflow does.
+
+use activities::{
+    Activities, ActivitiesConfig,
+    clusters::link::{Link, Pulse},
+    gone, reachable, run_begin, run_permit, run_settle,
+};
+use model::{
+    document::{App, AppRef, Cluster, CompositeApp, Dig, Placement, Policy, Selector},
+    ids::{ClusterId, ContextId, DigRef, Fence, RowId},
+    manifest, placement, plan,
+    row::Row,
+    state::{Goal, ResourceState},
+};
+use sandbox::{
+    Host,
+    host::{Fault, FaultKind, Filter, HostConfig, LogEntry, Verb},
+};
+use serde_json::Value;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use store::{
+    DocumentSet, Generations, Kubeconfig, RequestMeta, RowFilter, SealKey, Store, StoreConfig,
+};
+use workflows::contract::{
+    Begin, BeginInput, Fenced, Permit, ProveInput, Reachable, ReachableInput, Settle, Step,
+    StepOutcome,
+};
+
+/// Rounds of anything; far more than an honest test needs.
+const ROUNDS: usize = 400;
+
+pub struct Bed {
+    pub host: Host,
+    pub store: Store,
+    pub activities: Activities,
+    pub context: ContextId,
+    dig: DigRef,
+    _dir: tempfile::TempDir,
+}
+
+pub fn cluster(name: &str) -> ClusterId {
+    ClusterId {
+        provider: "sandbox".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+fn meta() -> RequestMeta {
+    RequestMeta {
+        actor: "tester".to_owned(),
+        ..RequestMeta::default()
+    }
+}
+
+/// A ConfigMap in namespace `shop`.
+pub fn config_map(name: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: b}}\n---\n")
+}
+
+impl Bed {
+    /// An approved DIG of these apps on every one of `clusters` sandbox clusters.
+    pub async fn new(clusters: usize, apps: &[(&str, &str)], policy: Policy) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::start(HostConfig::simulated(clusters)).await.unwrap();
+        // A short slack, so that a lost request is given up within a test's patience.
+        let config = StoreConfig {
+            slack_ms: 2_500,
+            ..StoreConfig::default()
+        };
+        let url = format!("sqlite:{}", dir.path().join("store.db").display());
+        let store = Store::open_with(&url, SealKey([7; 32]), config)
+            .await
+            .unwrap();
+        let app_ref = AppRef {
+            project: "shop".to_owned(),
+            name: "boutique".to_owned(),
+            version: "v1".to_owned(),
+        };
+        let dig = DigRef {
+            project: "shop".to_owned(),
+            name: "prod".to_owned(),
+        };
+        let documents = DocumentSet {
+            clusters: host
+                .clusters()
+                .into_iter()
+                .map(|c| {
+                    (
+                        Cluster {
+                            id: cluster(&c.name),
+                            labels: BTreeMap::new(),
+                            kubeconfig: Default::default(),
+                            context: None,
+                        },
+                        c.kubeconfig,
+                    )
+                })
+                .collect(),
+            apps: vec![CompositeApp {
+                id: app_ref.clone(),
+                apps: apps
+                    .iter()
+                    .map(|(name, yaml)| App {
+                        name: (*name).to_owned(),
+                        depends_on: Vec::new(),
+                        manifests: Vec::new(),
+                        objects: manifest::read("test.yaml", yaml)
+                            .unwrap()
+                            .into_iter()
+                            .map(|o| o.object)
+                            .collect(),
+                    })
+                    .collect(),
+            }],
+            digs: vec![Dig {
+                id: dig.clone(),
+                app: app_ref,
+                namespace: "shop".to_owned(),
+                placement: vec![Placement {
+                    app: "*".to_owned(),
+                    all_of: host
+                        .clusters()
+                        .iter()
+                        .map(|c| Selector::Cluster(cluster(&c.name)))
+                        .collect(),
+                    any_of: Vec::new(),
+                }],
+                policy,
+            }],
+        };
+        store
+            .apply_documents(documents, false, &meta())
+            .await
+            .unwrap();
+        store.approve(&dig, &meta()).await.unwrap();
+        let activities = Activities::new(store.clone(), ActivitiesConfig::default());
+        let context = ContextId::new(1_700_000_000_000, 7);
+        Self {
+            host,
+            store,
+            activities,
+            context,
+            dig,
+            _dir: dir,
+        }
+    }
+
+    pub async fn instantiate(&self) {
+        let dig = self.store.dig(&self.dig).await.unwrap();
+        let app = self.store.composite_app(&dig.doc.app).await.unwrap();
+        let clusters = self.store.clusters().await.unwrap();
+        let labels = clusters
+            .iter()
+            .map(|c| (c.doc.id.clone(), c.doc.labels.clone()))
+            .collect();
+        let names = app.doc.apps.iter().map(|app| app.name.as_str());
+        let placed = placement::resolve(&dig.doc, names, &labels).unwrap();
+        let plan = plan::render(&dig.doc, &app.doc, &placed).unwrap();
+        self.store
+            .stage_plan(&self.dig, &self.context, &plan)
+            .await
+            .unwrap();
+        let rendered = Generations {
+            dig: dig.generation,
+            app: app.generation,
+            clusters: clusters
+                .iter()
+                .map(|c| (c.doc.id.clone(), c.generation))
+                .collect(),
+        };
+        self.store
+            .accept_instantiate(&self.dig, &self.context, &rendered, &meta())
+            .await
+            .unwrap();
+    }
+
+    pub async fn terminate(&self) {
+        self.store
+            .accept_terminate(&self.dig, &meta())
+            .await
+            .unwrap();
+    }
+
+    pub async fn begin(&self, run: &str) -> Begin {
+        let input = BeginInput {
+            context: self.context.clone(),
+            run_id: run.to_owned(),
+        };
+        run_begin(&self.activities, &input).await.unwrap()
+    }
+
+    pub async fn fence(&self) -> Fence {
+        self.store.context(&self.context).await.unwrap().fence
+    }
+
+    pub async fn state(&self) -> String {
+        format!(
+            "{:?}",
+            self.store.context(&self.context).await.unwrap().state
+        )
+    }
+
+    pub async fn rows(&self) -> Vec<Row> {
+        self.store
+            .status_rows(&self.context, &RowFilter::default(), None, 100_000)
+            .await
+            .unwrap()
+    }
+
+    pub async fn row(&self, name: &str) -> Row {
+        self.rows()
+            .await
+            .into_iter()
+            .find(|row| row.key.name == name)
+            .unwrap()
+    }
+
+    pub async fn all(&self, state: ResourceState) -> bool {
+        self.rows().await.iter().all(|row| row.state == state)
+    }
+
+    /// One step as the workflow would send it.
+    pub async fn step(&self, cluster_name: &str, rows: &[RowId]) -> Step {
+        Step {
+            context: self.context.clone(),
+            fence: self.fence().await,
+            cluster: cluster(cluster_name),
+            rows: rows.to_vec(),
+            promoted: false,
+        }
+    }
+
+    /// Runs the context until it is settled, like the workflow; answers the final state.
+    pub async fn drive(&self, run: &str) -> String {
+        for _ in 0..ROUNDS {
+            match self.begin(run).await {
+                Begin::Settled => return self.state().await,
+                Begin::PreTerminate { fence } => {
+                    let input = Fenced {
+                        context: self.context.clone(),
+                        fence,
+                    };
+                    if let Permit::Wait { ms } = run_permit(&self.activities, &input).await.unwrap()
+                    {
+                        tokio::time::sleep(Duration::from_millis(ms)).await;
+                    }
+                }
+                Begin::Drive(work) => {
+                    for bundle in &work.inline.unwrap().bundles {
+                        self.bundle(work.goal, work.fence, bundle).await;
+                    }
+                    if work.goal == Goal::Delete {
+                        self.prove(work.fence, work.clusters).await;
+                    }
+                    let input = Fenced {
+                        context: self.context.clone(),
+                        fence: work.fence,
+                    };
+                    if run_settle(&self.activities, &input).await.unwrap() == Settle::Settled {
+                        return self.state().await;
+                    }
+                }
+            }
+        }
+        panic!("not settled: {:#?}", self.rows().await);
+    }
+
+    async fn bundle(&self, goal: Goal, fence: Fence, bundle: &plan::Bundle) {
+        let waves: Vec<_> = match goal {
+            Goal::Apply => bundle.shared.iter().chain(&bundle.waves).collect(),
+            Goal::Delete => bundle.waves.iter().chain(&bundle.shared).collect(),
+        };
+        for wave in waves {
+            for chunk in wave.chunks(32) {
+                let step = Step {
+                    context: self.context.clone(),
+                    fence,
+                    cluster: bundle.cluster.clone(),
+                    rows: chunk.to_vec(),
+                    promoted: false,
+                };
+                let outcome = self.rows_of_step(goal, step, &bundle.app).await;
+                if outcome.superseded || (goal == Goal::Apply && !outcome.failed.is_empty()) {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn rows_of_step(&self, goal: Goal, mut step: Step, app: &str) -> StepOutcome {
+        let mut failed = Vec::new();
+        for _ in 0..ROUNDS {
+            let mut outcome = StepOutcome::default();
+            if goal == Goal::Apply {
+                let looked = self
+                    .activities
+                    .run_look(step.clone())
+                    .await
+                    .unwrap()
+                    .outcome;
+                step.rows
+                    .retain(|row| !looked.failed.contains(row) && !looked.again.contains(row));
+                outcome = looked;
+            }
+            let ended = match goal {
+                Goal::Apply => self.activities.run_apply(step.clone()).await.unwrap(),
+                Goal::Delete => self.activities.run_delete(step.clone()).await.unwrap(),
+            };
+            failed.extend(outcome.failed);
+            failed.extend(ended.outcome.failed.iter().copied());
+            if ended.outcome.superseded || outcome.superseded {
+                return StepOutcome {
+                    superseded: true,
+                    ..StepOutcome::default()
+                };
+            }
+            if !ended.outcome.waiting.is_empty() {
+                self.gone(Step {
+                    rows: ended.outcome.waiting.clone(),
+                    ..step.clone()
+                })
+                .await;
+            }
+            if outcome.unreachable || ended.outcome.unreachable {
+                self.reachable(&step, app).await;
+            }
+            let delay = ended.retry.map_or(0, |(_, delay)| delay.as_millis() as u64);
+            let delay = delay.max(outcome.again_ms).max(ended.outcome.again_ms);
+            let mut rows = ended.outcome.again;
+            rows.extend(ended.outcome.retry);
+            rows.extend(outcome.again);
+            if rows.is_empty() {
+                return StepOutcome {
+                    failed,
+                    ..StepOutcome::default()
+                };
+            }
+            rows.sort_unstable();
+            rows.dedup();
+            step.rows = rows;
+            tokio::time::sleep(Duration::from_millis(delay)).await;
+        }
+        panic!(
+            "step does not end: {:#?}",
+            self.store.rows(&self.context, &step.rows).await.unwrap()
+        );
+    }
+
+    async fn gone(&self, step: Step) {
+        for attempt in 1..=u32::try_from(ROUNDS).unwrap() {
+            let waited = self
+                .activities
+                .run_gone(step.clone(), Duration::ZERO)
+                .await
+                .unwrap();
+            if waited.still.is_none() {
+                return;
+            }
+            tokio::time::sleep(gone::delay(attempt)).await;
+        }
+        panic!("never gone");
+    }
+
+    /// Waits for a parked cluster; true if it came back.
+    pub async fn reachable(&self, step: &Step, app: &str) -> bool {
+        let input = ReachableInput {
+            context: step.context.clone(),
+            fence: step.fence,
+            cluster: step.cluster.clone(),
+            app: app.to_owned(),
+        };
+        for _ in 0..ROUNDS {
+            match self.activities.run_reachable(input.clone()).await.unwrap() {
+                reachable::Looked::Known(answer) => return answer == Reachable::Yes,
+                reachable::Looked::NotYet { delay, .. } => tokio::time::sleep(delay).await,
+            }
+        }
+        panic!("never reachable");
+    }
+
+    async fn prove(&self, fence: Fence, count: usize) {
+        let input = ProveInput {
+            context: self.context.clone(),
+            fence,
+            offset: 0,
+            count,
+        };
+        for _ in 0..ROUNDS {
+            let Ok(proof) = self.activities.run_prove(input.clone()).await else {
+                panic!("refused to list")
+            };
+            if proof.wait_ms == 0 && proof.unreachable.is_empty() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(proof.wait_ms)).await;
+        }
+        panic!("never proven");
+    }
+
+    /// A client of a cluster that is not Muster.
+    pub async fn client(&self, name: &str) -> Link {
+        let text = self.host.cluster(name).unwrap().kubeconfig.clone();
+        let kubeconfig = Kubeconfig {
+            text,
+            context: None,
+            generation: 0,
+        };
+        Link::new(&kubeconfig, &[], Arc::new(Pulse::new(Arc::default())))
+            .await
+            .unwrap()
+    }
+
+    /// An object as it is on the cluster; `None` if it is not there.
+    pub async fn object(&self, name: &str, path: &str) -> Option<Value> {
+        let answer = self
+            .client(name)
+            .await
+            .read(path, Duration::from_secs(10))
+            .await
+            .unwrap();
+        (answer.code == 200).then(|| answer.json())
+    }
+
+    /// Somebody creates an object.
+    pub async fn create(&self, name: &str, collection: &str, object: Value) {
+        let request = http::Request::post(format!("{collection}?fieldManager=kubectl"))
+            .header("content-type", "application/json")
+            .body(serde_json::to_vec(&object).unwrap())
+            .unwrap();
+        let answer = self
+            .client(name)
+            .await
+            .ask(request, Duration::from_secs(10))
+            .await
+            .unwrap();
+        assert!(answer.ok(), "{} {:?}", answer.code, answer.body);
+    }
+
+    pub fn fault(
+        &self,
+        name: &str,
+        kind: FaultKind,
+        verb: Option<Verb>,
+        object: Option<&str>,
+        times: Option<u64>,
+    ) {
+        let filter = Filter {
+            verb,
+            kind: None,
+            name: object.map(str::to_owned),
+        };
+        self.host
+            .fault(
+                name,
+                Fault {
+                    kind,
+                    filter,
+                    times,
+                },
+            )
+            .unwrap();
+    }
+
+    /// What the cluster was asked by Muster about an object, oldest first.
+    pub fn log(&self, name: &str, verb: Verb, object: &str) -> Vec<LogEntry> {
+        let log = self.host.log(name).unwrap();
+        log.into_iter()
+            .filter(|e| e.verb == verb && e.name.as_deref() == Some(object))
+            .collect()
+    }
+}

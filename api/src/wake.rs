@@ -1,0 +1,281 @@
+//! Waking workflows (protocol §3): after an accept, while anything is not acknowledged, and again
+//! for every context that is not settled and has no running workflow.
+
+use crate::shared::Core;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream, stream::FuturesUnordered};
+use model::{
+    ids::{ContextId, DigRef, Fence},
+    state::{ContextState, Goal},
+};
+use std::{collections::HashSet, sync::Arc, time::Duration};
+use store::{PermitRow, Store, WakeRow};
+use temporal::{Client, Server, SignalWithStart, TemporalError};
+use tokio::sync::Mutex;
+use workflows::contract::{GOAL_SIGNAL, INSTANTIATE, TERMINATE, Wake};
+
+/// Wakes in flight at once.
+const AT_ONCE: usize = 64;
+/// How often the store is asked for what nobody nudged.
+const POLL: Duration = Duration::from_secs(1);
+/// How often contexts without a running workflow are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
+/// A wake that hangs longer counts as failed; it may be repeated.
+const WAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What wakes a context's workflow. Repeating or reordering wakes changes nothing.
+pub trait Waker: Send + Sync + 'static {
+    /// Returns once the wake is durable at the other side.
+    fn wake<'a>(&'a self, row: &'a WakeRow) -> BoxFuture<'a, Result<(), WakeError>>;
+    /// Whether the context's workflow is open.
+    fn is_running<'a>(&'a self, row: &'a WakeRow) -> BoxFuture<'a, Result<bool, WakeError>>;
+}
+
+/// A wake did not get through; it will be repeated.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WakeError(pub String);
+
+impl From<TemporalError> for WakeError {
+    fn from(error: TemporalError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Wakes through Temporal; connects when first needed, and again after a failure.
+pub struct TemporalWaker {
+    server: Server,
+    client: Mutex<Option<Client>>,
+}
+
+impl TemporalWaker {
+    pub fn new(server: Server) -> Self {
+        Self {
+            server,
+            client: Mutex::new(None),
+        }
+    }
+
+    async fn client(&self) -> Result<Client, TemporalError> {
+        let mut client = self.client.lock().await;
+        match client.as_ref() {
+            Some(connected) => Ok(connected.clone()),
+            None => Ok(client
+                .insert(Client::connect(self.server.clone()).await?)
+                .clone()),
+        }
+    }
+}
+
+impl Waker for TemporalWaker {
+    fn wake<'a>(&'a self, row: &'a WakeRow) -> BoxFuture<'a, Result<(), WakeError>> {
+        async move {
+            let payload = serde_json::to_value(Wake {
+                context: row.context.clone(),
+                fence: row.fence,
+            })
+            .map_err(|e| WakeError(e.to_string()))?;
+            let request = SignalWithStart {
+                workflow_type: match row.goal {
+                    Goal::Apply => INSTANTIATE,
+                    Goal::Delete => TERMINATE,
+                }
+                .to_owned(),
+                workflow_id: row.dig.workflow_id(&row.context),
+                queue: workflows::limits::QUEUE.to_owned(),
+                input: payload.clone(),
+                signal: GOAL_SIGNAL.to_owned(),
+                signal_input: payload,
+                task_timeout: workflows::limits::WORKFLOW_TASK_TIMEOUT,
+            };
+            Ok(self.client().await?.signal_with_start(request).await?)
+        }
+        .boxed()
+    }
+
+    fn is_running<'a>(&'a self, row: &'a WakeRow) -> BoxFuture<'a, Result<bool, WakeError>> {
+        async move {
+            Ok(self
+                .client()
+                .await?
+                .is_running(&row.dig.workflow_id(&row.context))
+                .await?)
+        }
+        .boxed()
+    }
+}
+
+/// Wakes what is not acknowledged until told to stop. Any number of processes may run this.
+pub async fn dispatch(core: Arc<Core>, store: Store, waker: Arc<dyn Waker>) {
+    let mut flying = FuturesUnordered::new();
+    let mut contexts: HashSet<ContextId> = HashSet::new();
+    let mut poll = tokio::time::interval(POLL);
+    poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        // After a failure only the poll fetches again, so that a dead server is not hammered.
+        let fetch = tokio::select! {
+            () = core.stop.cancelled() => return,
+            () = core.accepted.notified() => true,
+            _ = poll.tick() => true,
+            Some((context, woken)) = flying.next() => {
+                contexts.remove(&context);
+                woken && contexts.len() <= AT_ONCE / 2
+            }
+        };
+        let free = AT_ONCE.saturating_sub(contexts.len());
+        if !fetch || free == 0 {
+            continue;
+        }
+        match store.unacked((free + contexts.len()) as u64).await {
+            Ok(rows) => {
+                for row in rows {
+                    if contexts.len() < AT_ONCE && contexts.insert(row.context.clone()) {
+                        flying.push(wake_one(&core, &store, waker.as_ref(), row));
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what waits for a wake could not be read; trying again")
+            }
+        }
+    }
+}
+
+/// One wake and its acknowledgement; whether both worked.
+async fn wake_one(
+    core: &Core,
+    store: &Store,
+    waker: &dyn Waker,
+    row: WakeRow,
+) -> (ContextId, bool) {
+    let woken = match wake(core, waker, &row).await {
+        Ok(()) => match store.ack(&row.context, row.fence).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(context = %row.context, %error, "a wake could not be noted and will be repeated");
+                false
+            }
+        },
+        Err(_) => false,
+    };
+    (row.context, woken)
+}
+
+async fn wake(core: &Core, waker: &dyn Waker, row: &WakeRow) -> Result<(), WakeError> {
+    let result = timed(waker.wake(row)).await;
+    core.temporal_answered(result.as_ref().copied().map_err(|error| error.0.as_str()));
+    match &result {
+        Ok(()) => {
+            core.woken(&row.context, row.fence);
+            metrics::counter!("muster_wakes_total", "result" => "ok").increment(1);
+            tracing::debug!(dig = %row.dig, context = %row.context, fence = row.fence.0, goal = ?row.goal, "woken");
+        }
+        Err(error) => {
+            metrics::counter!("muster_wakes_total", "result" => "error").increment(1);
+            tracing::debug!(dig = %row.dig, context = %row.context, %error, "not woken; trying again");
+        }
+    }
+    result
+}
+
+async fn timed<T>(future: impl Future<Output = Result<T, WakeError>>) -> Result<T, WakeError> {
+    tokio::time::timeout(WAKE_TIMEOUT, future)
+        .await
+        .unwrap_or_else(|_| {
+            Err(WakeError(format!(
+                "no answer within {} s",
+                WAKE_TIMEOUT.as_secs()
+            )))
+        })
+}
+
+/// At start and every 30 s: starts again what is not settled and has no running workflow, whatever
+/// was acknowledged (a Temporal database may be lost).
+pub async fn sweep(core: Arc<Core>, store: Store, waker: Arc<dyn Waker>) {
+    let mut interval = tokio::time::interval(SWEEP);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = core.stop.cancelled() => return,
+            _ = interval.tick() => {}
+        }
+        tokio::select! {
+            () = core.stop.cancelled() => return,
+            () = sweep_once(&core, &store, waker.as_ref()) => {}
+        }
+    }
+}
+
+async fn sweep_once(core: &Arc<Core>, store: &Store, waker: &dyn Waker) {
+    let rows = match store.unsettled().await {
+        Ok(rows) => rows,
+        Err(error) => {
+            tracing::warn!(%error, "unsettled contexts could not be read; trying again");
+            return;
+        }
+    };
+    core.forget_but(&rows.iter().map(|row| row.context.clone()).collect());
+    metrics::gauge!("muster_contexts_unsettled").set(rows.len() as f64);
+    stream::iter(rows)
+        .for_each_concurrent(AT_ONCE, |row| async move {
+            if row.goal == Goal::Delete {
+                permit(Arc::clone(core), store.clone(), row.context.clone()).await;
+            }
+            let running = timed(waker.is_running(&row)).await;
+            core.temporal_answered(running.as_ref().map(|_| ()).map_err(|error| error.0.as_str()));
+            match running {
+                Ok(true) => core.woken(&row.context, row.fence),
+                Ok(false) => {
+                    tracing::info!(dig = %row.dig, context = %row.context, "is not settled and has no running workflow: started again");
+                    let _ = wake(core, waker, &row).await;
+                }
+                Err(error) => tracing::debug!(context = %row.context, %error, "whether a workflow runs is not known; trying again"),
+            }
+        })
+        .await;
+}
+
+/// Fires PreTerminate → Terminating as soon as no older attempt can still leave, so that it needs
+/// no worker (protocol §6). Does nothing for a context in another state.
+pub async fn permit(core: Arc<Core>, store: Store, context: ContextId) {
+    let row = match store.context(&context).await {
+        Ok(row) if row.state == ContextState::PreTerminate => row,
+        Ok(_) => return,
+        Err(error) => {
+            tracing::warn!(%context, %error, "a context could not be read; its workflow or the next sweep goes on");
+            return;
+        }
+    };
+    loop {
+        match store.permit(&context, row.fence).await {
+            Ok(PermitRow::Wait { ms }) => tokio::select! {
+                () = core.stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_millis(ms.clamp(1, 1_000))) => {}
+            },
+            // Superseded: a workflow has begun and asks itself.
+            Ok(PermitRow::Granted | PermitRow::Superseded) => return,
+            Err(error) => {
+                tracing::warn!(%context, %error, "a terminate could not go on; its workflow or the next sweep will");
+                return;
+            }
+        }
+    }
+}
+
+/// After an accepted verb: nudges the dispatcher, and sees PreTerminate through.
+pub fn accepted(
+    core: &Arc<Core>,
+    store: &Store,
+    dig: &DigRef,
+    context: Option<&ContextId>,
+    fence: Option<Fence>,
+    terminate: bool,
+) {
+    let (Some(context), Some(fence)) = (context, fence) else {
+        return;
+    };
+    tracing::info!(%dig, %context, fence = fence.0, terminate, "accepted");
+    core.accepted.notify_one();
+    if terminate {
+        tokio::spawn(permit(Arc::clone(core), store.clone(), context.clone()));
+    }
+}

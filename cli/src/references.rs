@@ -1,0 +1,83 @@
+//! The paths that documents name. A document is looked into for nothing else.
+
+use crate::fault::Fault;
+use serde::Deserialize;
+use serde_yaml_ng::Value;
+
+/// A path in a document, and where it stands.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reference {
+    pub document: u32,
+    pub field: String,
+    pub path: String,
+    pub folder_allowed: bool,
+}
+
+/// The paths in the documents of one file. What has another shape than it should is left to the
+/// server, which explains it best.
+pub fn references(source: &str, data: &[u8]) -> Result<Vec<Reference>, Fault> {
+    let mut references = Vec::new();
+    for (index, document) in serde_yaml_ng::Deserializer::from_slice(data).enumerate() {
+        let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
+        let value = Value::deserialize(document).map_err(|error| {
+            Fault::document(format!("{source}, document {number}, is no YAML: {error}"))
+        })?;
+        let mut add = |field: String, path: &str, folder_allowed: bool| {
+            references.push(Reference {
+                document: number,
+                field,
+                path: path.to_owned(),
+                folder_allowed,
+            });
+        };
+        let Some(spec) = value.get("spec") else {
+            continue;
+        };
+        match value.get("kind").and_then(Value::as_str) {
+            Some("Cluster") => {
+                if let Some(path) = spec.get("kubeconfig").and_then(Value::as_str) {
+                    add("spec.kubeconfig".to_owned(), path, false);
+                }
+            }
+            Some("CompositeApp") => {
+                for (a, app) in spec
+                    .get("apps")
+                    .and_then(Value::as_sequence)
+                    .into_iter()
+                    .flatten()
+                    .enumerate()
+                {
+                    let manifests = app.get("manifests").and_then(Value::as_sequence);
+                    for (m, manifest) in manifests.into_iter().flatten().enumerate() {
+                        if let Some(path) = manifest.as_str() {
+                            add(format!("spec.apps[{a}].manifests[{m}]"), path, true);
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(references)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may stop at once")]
+    use super::*;
+
+    #[test]
+    fn what_has_another_shape_is_left_to_the_server() {
+        for text in [
+            "",
+            "# only a comment",
+            "kind: Cluster",
+            "- a",
+            "kind: CompositeApp\nspec: {apps: 3}",
+            "kind: [Cluster]\nspec: {kubeconfig: x}",
+            "kind: CompositeApp\nspec: {apps: [{manifests: [{kind: Pod}, 3]}]}",
+        ] {
+            assert_eq!(references("x", text.as_bytes()).unwrap(), [], "{text}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The lifecycle verbs: approve, instantiate, terminate.
+
+use crate::{
+    args::{DigVerb, Terminate},
+    fault::{Exit, Fault},
+    kinds,
+    names::{DigName, Kind},
+    output::Format,
+    sentence,
+    session::Session,
+    status,
+    wait::{self, Aim},
+    words::{self, count},
+};
+use proto::v1::{
+    ApproveRequest, InstantiateRequest, LifecycleResponse, StatusView, TerminateRequest,
+};
+use serde_json::json;
+
+pub async fn approve(session: &mut Session, arguments: &DigVerb) -> Result<(), Fault> {
+    let dig = session.dig(&arguments.dig)?;
+    let client = session.lifecycles().await?;
+    let request = ApproveRequest {
+        project: dig.project.clone(),
+        name: dig.name.clone(),
+        request_id: session.request_id(0),
+        validate_only: arguments.dry_run,
+    };
+    let call = || {
+        let (mut client, request) = (client.clone(), request.clone());
+        async move { client.approve(request).await }
+    };
+    let answer = session
+        .call(call)
+        .await
+        .map_err(|fault| kinds::look_around(fault, session, Kind::Dig))?;
+    let word = if answer.changed {
+        "approved"
+    } else {
+        "approved already"
+    };
+    answered(session, &dig, &answer, word, arguments.dry_run)
+}
+
+pub async fn instantiate(session: &mut Session, arguments: &DigVerb) -> Result<(), Fault> {
+    let dig = session.dig(&arguments.dig)?;
+    let client = session.lifecycles().await?;
+    let request = InstantiateRequest {
+        project: dig.project.clone(),
+        name: dig.name.clone(),
+        request_id: session.request_id(0),
+        validate_only: arguments.dry_run,
+    };
+    let call = || {
+        let (mut client, request) = (client.clone(), request.clone());
+        async move { client.instantiate(request).await }
+    };
+    let answer = session
+        .call(call)
+        .await
+        .map_err(|fault| kinds::look_around(fault, session, Kind::Dig))?;
+    if session.global.wait && !arguments.dry_run {
+        return wait::follow(session, &dig, Aim::Instantiated, &answer.context_id).await;
+    }
+    let word = if answer.changed {
+        "instantiate accepted"
+    } else {
+        "instantiate accepted before"
+    };
+    answered(session, &dig, &answer, word, arguments.dry_run)
+}
+
+pub async fn terminate(session: &mut Session, arguments: &Terminate) -> Result<(), Fault> {
+    let dig = session.dig(&arguments.verb.dig)?;
+    let asks = session.output.terminals.stdin && session.output.terminals.stderr;
+    if asks && !arguments.yes && !arguments.verb.dry_run {
+        confirm(session, &dig).await?;
+    }
+    let client = session.lifecycles().await?;
+    let request = TerminateRequest {
+        project: dig.project.clone(),
+        name: dig.name.clone(),
+        request_id: session.request_id(0),
+        validate_only: arguments.verb.dry_run,
+    };
+    let call = || {
+        let (mut client, request) = (client.clone(), request.clone());
+        async move { client.terminate(request).await }
+    };
+    let answer = session
+        .call(call)
+        .await
+        .map_err(|fault| kinds::look_around(fault, session, Kind::Dig))?;
+    if session.global.wait && !arguments.verb.dry_run {
+        return wait::follow(session, &dig, Aim::Terminated, &answer.context_id).await;
+    }
+    let word = if answer.changed {
+        "terminate accepted"
+    } else {
+        "terminate under way already"
+    };
+    answered(session, &dig, &answer, word, arguments.verb.dry_run)
+}
+
+/// Says what would be deleted, and asks.
+async fn confirm(session: &mut Session, dig: &DigName) -> Result<(), Fault> {
+    let head = status::head(session, dig, StatusView::Summary).await?;
+    let counts = head.deployed_counts.unwrap_or_default();
+    let objects = count(sentence::total(&counts) - counts.deleted, "object");
+    let clusters = count(sentence::cluster_count(&head) as i64, "cluster");
+    session.output.raw_note(&format!(
+        "Terminate {dig}? This deletes up to {objects} on {clusters}. [y/N] "
+    ));
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(|error| {
+        Fault::new(
+            Exit::Failed,
+            "INPUT",
+            format!("cannot read the answer: {error}"),
+        )
+    })?;
+    // The time it took to answer is not the server's.
+    session.started = tokio::time::Instant::now();
+    if matches!(line.trim().to_lowercase().as_str(), "y" | "yes") {
+        Ok(())
+    } else {
+        Err(Fault::new(
+            Exit::Failed,
+            "DECLINED",
+            format!("{dig} was not terminated: you said no"),
+        ))
+    }
+}
+
+/// The server's answer to a verb that nobody waits for.
+fn answered(
+    session: &mut Session,
+    dig: &DigName,
+    answer: &LifecycleResponse,
+    word: &str,
+    dry_run: bool,
+) -> Result<(), Fault> {
+    match session.output.format {
+        Format::Json | Format::Yaml => session.output.value(&json!({
+            "project": dig.project,
+            "name": dig.name,
+            "state": words::dig_state(answer.state),
+            "contextId": words::some(&answer.context_id),
+            "changed": answer.changed,
+            "dryRun": dry_run,
+        })),
+        Format::Name => session.output.line(&format!("dig/{dig}")),
+        Format::Table | Format::Wide if dry_run => {
+            session.output.line(&format!("dig/{dig} {word} (dry run)"))
+        }
+        Format::Table | Format::Wide => {
+            session.output.line(&format!("dig/{dig} {word}"))?;
+            if !answer.context_id.is_empty() && session.output.terminals.stderr {
+                let hint = session.hint(&format!("status {dig} --watch"));
+                session.output.note(&format!("follow it with {hint}"));
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The processes of a stack: this binary, started again by `up` with a hidden subcommand.
+//!
+//! Each says `ready` on standard output, works until SIGTERM, and ends at once when its standard
+//! input ends: then the stack is gone.
+
+use crate::{
+    args::{ApiChild, ClustersChild, Tether, WorkerChild},
+    child::READY,
+    process::die_with_parent,
+};
+use anyhow::Context;
+use sandbox::host::{ClusterSpec, Host, HostConfig};
+use std::{
+    convert::Infallible,
+    ffi::OsString,
+    io::{Read, Write},
+    process::{Command, ExitCode},
+};
+use tracing_subscriber::EnvFilter;
+
+pub async fn api(child: ApiChild) -> anyhow::Result<()> {
+    begin();
+    let config = api::Config::embedded(
+        &child.store,
+        server(child.temporal),
+        child.grpc,
+        child.http,
+        child.key_file,
+    );
+    api::serve(config, stopped(), |_| ready()).await?;
+    Ok(())
+}
+
+pub async fn worker(child: WorkerChild) -> anyhow::Result<()> {
+    begin();
+    let config = worker::Config::embedded(&child.store, server(child.temporal), child.key_file);
+    worker::run_reporting(config, stopped(), ready).await?;
+    Ok(())
+}
+
+pub async fn clusters(child: ClustersChild) -> anyhow::Result<()> {
+    begin();
+    let mut config = HostConfig::simulated(child.clusters);
+    config.dir = Some(child.data_dir);
+    config.control = true;
+    for (name, kubeconfig) in child.real {
+        config.clusters.push(ClusterSpec::proxy(name, kubeconfig));
+    }
+    let host = Host::start(config).await.context("start the clusters")?;
+    ready();
+    stopped().await;
+    host.shutdown().await;
+    Ok(())
+}
+
+/// The client, so that the demo shows what a person would type.
+pub async fn muster(arguments: Vec<OsString>) -> ExitCode {
+    let program = std::iter::once(OsString::from("muster"));
+    let code = match cli::parse(program.chain(arguments)) {
+        Ok(arguments) => {
+            let output = cli::output::Output::standard(arguments.global.output);
+            cli::run(arguments, output).await
+        }
+        Err(code) => code,
+    };
+    ExitCode::from(code)
+}
+
+/// Becomes another program that dies with the parent.
+pub fn tether(child: Tether) -> anyhow::Result<Infallible> {
+    use std::os::unix::process::CommandExt;
+    anyhow::ensure!(die_with_parent(child.parent), "the parent is gone");
+    let (program, arguments) = child.program.split_first().context("no program")?;
+    let error = Command::new(program).args(arguments).exec();
+    Err(error).with_context(|| program.to_string_lossy().into_owned())
+}
+
+fn server(address: Option<String>) -> temporal::Server {
+    temporal::Server {
+        namespace: address.is_some().then(|| "default".to_owned()),
+        address,
+    }
+}
+
+/// Logs to standard error, and watches standard input.
+fn begin() {
+    let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr);
+    // A second subscriber is no reason not to start.
+    let _ = log.try_init();
+    // A plain thread: a tokio runtime would wait for this read when it ends.
+    std::thread::spawn(|| {
+        let mut input = std::io::stdin().lock();
+        let mut byte = [0];
+        while input.read(&mut byte).is_ok_and(|read| read > 0) {}
+        tracing::error!("the stack is gone");
+        std::process::exit(1);
+    });
+}
+
+fn ready() {
+    let mut out = std::io::stdout();
+    let _ = writeln!(out, "{READY}").and_then(|()| out.flush());
+}
+
+/// Until SIGINT or SIGTERM.
+pub async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupt = tokio::signal::ctrl_c();
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        let _ = interrupt.await;
+        return;
+    };
+    tokio::select! {
+        _ = interrupt => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,477 @@
+//! The stack: its children in order, up and down.
+
+use crate::{
+    args::{Part, Up},
+    child::{Child, Spec},
+    endpoints::{Cluster, Endpoints, Note, Pids},
+    folder::{Folder, Kept, usual_root},
+    ports::{Loopback, Machine, Port, Ports},
+    register,
+};
+use anyhow::Context;
+use std::{
+    env,
+    ffi::OsString,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use temporal::{
+    Client, Server,
+    embedded::{DevServer, keep_histories, resolve},
+};
+
+const DEFAULT_CLUSTERS: usize = 3;
+/// Days that Temporal keeps closed histories.
+const RETENTION: u32 = 30;
+const READY_WITHIN: Duration = Duration::from_secs(120);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// The worker's own grace period and a little more.
+const WORKER_GRACE: Duration = Duration::from_secs(13);
+const GRACE: Duration = Duration::from_secs(6);
+
+/// Hears what the stack has to tell, line by line.
+pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// A running stack.
+pub struct Stack {
+    folder: Folder,
+    /// In starting order.
+    children: Vec<Child>,
+    endpoints: Endpoints,
+    ready_file: Option<PathBuf>,
+    _note: Option<Note>,
+}
+
+impl Stack {
+    /// Starts what is wanted and returns when all of it is ready.
+    ///
+    /// # Errors
+    /// A part did not get ready; what was started is stopped again.
+    pub async fn up(up: Up, say: Say) -> anyhow::Result<Self> {
+        let mut stack = Self::start(&up, Arc::clone(&say)).await?;
+        let ready = tokio::time::timeout(READY_WITHIN, stack.ready(&up));
+        let result = match ready.await {
+            Ok(result) => result,
+            Err(_) => Err(anyhow::anyhow!(
+                "not everything was ready within {} s; see {}",
+                READY_WITHIN.as_secs(),
+                stack.folder.root().join("log").display()
+            )),
+        };
+        match result {
+            Ok(()) => Ok(stack),
+            Err(error) => {
+                stack.down(&say, std::future::pending()).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn start(up: &Up, say: Say) -> anyhow::Result<Self> {
+        let root = up.data_dir.clone().unwrap_or_else(usual_root);
+        let folder = {
+            let (root, say) = (root.clone(), Arc::clone(&say));
+            tokio::task::spawn_blocking(move || Folder::take(&root, &|text| say(text))).await??
+        };
+        if let Some(file) = &up.ready_file {
+            // One of an earlier start would say that all is ready.
+            let _ = std::fs::remove_file(file);
+        }
+        let plan = Plan::make(up, &folder)?;
+        let mut children = Vec::new();
+        if let Some(port) = plan.temporal {
+            let told = Arc::clone(&say);
+            let cli = tokio::task::spawn_blocking(move || resolve(&|text| told(text))).await??;
+            let server = DevServer {
+                binary: cli.binary,
+                file: Some(folder.temporal_file()),
+                port,
+                ui_port: plan.temporal_ui,
+            };
+            children.push(plan.tethered(&folder, "temporal", &server));
+        }
+        if up.starts(Part::Clusters) {
+            children.push(plan.child(&folder, "clusters", plan.clusters_arguments(&folder), GRACE));
+        }
+        if up.starts(Part::Api) {
+            children.push(plan.child(&folder, "api", plan.api_arguments(), GRACE));
+        }
+        if up.starts(Part::Worker) {
+            children.push(plan.child(&folder, "worker", plan.worker_arguments(), WORKER_GRACE));
+        }
+        let children = children
+            .into_iter()
+            .map(|spec| {
+                let say = Arc::clone(&say);
+                Child::start(spec, move |text| say(&text))
+            })
+            .collect();
+        let note = Note::leave(folder.root());
+        Ok(Self {
+            endpoints: plan.endpoints,
+            ready_file: up.ready_file.clone(),
+            folder,
+            children,
+            _note: note,
+        })
+    }
+
+    /// Waits for each part, registers the clusters, then says where everything is.
+    async fn ready(&mut self, up: &Up) -> anyhow::Result<()> {
+        for name in ["clusters", "api"] {
+            self.of(name).await?;
+        }
+        if self.child("temporal").is_some() {
+            let address = self.endpoints.temporal.clone().unwrap_or_default();
+            tokio::select! {
+                result = temporal_answers(&address) => result?,
+                error = self.dies("temporal") => return Err(error),
+            }
+        }
+        if up.starts(Part::Clusters) {
+            match &self.endpoints.grpc {
+                Some(grpc) if up.starts(Part::Api) => tokio::select! {
+                    result = register::register(grpc, &self.endpoints.clusters) => result?,
+                    error = self.dies("api") => return Err(error),
+                },
+                _ => {}
+            }
+        }
+        self.of("worker").await?;
+        self.write()
+    }
+
+    async fn of(&self, name: &str) -> anyhow::Result<()> {
+        match self.child(name) {
+            Some(child) => child.ready().await.map_err(anyhow::Error::msg),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends when a child died several times before it was of use.
+    async fn dies(&self, name: &str) -> anyhow::Error {
+        const HOPELESS: u32 = 3;
+        let Some(child) = self.child(name) else {
+            return std::future::pending().await;
+        };
+        let mut doing = child.doing();
+        let _ = doing.wait_for(|doing| doing.deaths >= HOPELESS).await;
+        anyhow::Error::msg(child.obituary())
+    }
+
+    fn child(&self, name: &str) -> Option<&Child> {
+        self.children.iter().find(|child| child.name == name)
+    }
+
+    /// Where everything is.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// Writes the endpoints with the pids of now.
+    fn write(&mut self) -> anyhow::Result<()> {
+        let pid = |name: &str| self.child(name).and_then(Child::pid);
+        self.endpoints.pids = Pids {
+            dev: std::process::id(),
+            temporal: pid("temporal"),
+            api: pid("api"),
+            worker: pid("worker"),
+            clusters: pid("clusters"),
+        };
+        self.endpoints.write(&self.folder.endpoints_file())?;
+        if let Some(file) = &self.ready_file {
+            self.endpoints.write(file)?;
+        }
+        Ok(())
+    }
+
+    /// Stays up until `stop`, keeping the pids in the ready file true.
+    pub async fn stay(&mut self, say: &Say, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        loop {
+            let mut doings: Vec<_> = self.children.iter().map(Child::doing).collect();
+            let changes = doings.iter_mut().map(|doing| Box::pin(doing.changed()));
+            let changed = async {
+                if changes.len() == 0 {
+                    std::future::pending::<()>().await;
+                }
+                let _ = futures_util::future::select_all(changes).await;
+            };
+            tokio::select! {
+                () = &mut stop => return,
+                () = changed => {}
+            }
+            if let Err(error) = self.write() {
+                say(&format!("{error:#}"));
+            }
+        }
+    }
+
+    /// Stops everything: workers drain first, Temporal goes last. `hurry` ends the waiting.
+    pub async fn down(mut self, say: &Say, hurry: impl Future<Output = ()>) {
+        self.folder.leave();
+        let mut children = std::mem::take(&mut self.children);
+        // The last started first; temporal, the first one, when all others have gone.
+        children.reverse();
+        let began = Instant::now();
+        let stopping = async {
+            while !children.is_empty() {
+                let last = children.len() == 1;
+                for child in &children {
+                    if last || child.name != "temporal" {
+                        child.end();
+                    }
+                }
+                if let Some(mut child) = take_ending(&mut children) {
+                    child.ended().await;
+                }
+            }
+        };
+        let hurried = tokio::select! {
+            () = stopping => false,
+            () = hurry => true,
+        };
+        if hurried {
+            say("not waiting any longer");
+        }
+        tracing::debug!(seconds = began.elapsed().as_secs_f32(), "down");
+    }
+}
+
+/// The next child to wait for: temporal only when it is alone.
+fn take_ending(children: &mut Vec<Child>) -> Option<Child> {
+    let at = children
+        .iter()
+        .position(|child| child.name != "temporal")
+        .unwrap_or(0);
+    (at < children.len()).then(|| children.remove(at))
+}
+
+async fn temporal_answers(address: &str) -> anyhow::Result<()> {
+    loop {
+        let server = Server {
+            address: Some(address.to_owned()),
+            namespace: Some("default".to_owned()),
+        };
+        let tried = match Client::connect_only(server).await {
+            Ok(client) => keep_histories(&client, RETENTION).await,
+            Err(error) => Err(error),
+        };
+        match tried {
+            Ok(()) => return Ok(()),
+            Err(error) if error.transient => tokio::time::sleep(LOOK_AGAIN).await,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// What is started how, decided before anything is.
+struct Plan {
+    binary: PathBuf,
+    grpc: Option<SocketAddr>,
+    http: Option<SocketAddr>,
+    /// Our own server's port; `None` when it is not ours to start.
+    temporal: Option<u16>,
+    temporal_ui: Option<u16>,
+    clusters: usize,
+    real: Vec<(String, PathBuf)>,
+    endpoints: Endpoints,
+}
+
+impl Plan {
+    fn make(up: &Up, folder: &Folder) -> anyhow::Result<Self> {
+        let mut kept = folder.kept()?;
+        let key_file = folder.key_file(up.key_file.clone())?;
+        let real = real_clusters(up, &kept)?;
+        let clusters = up.clusters.or(kept.clusters).unwrap_or(DEFAULT_CLUSTERS);
+        let (mut grpc, mut http) = (None, None);
+        if up.starts(Part::Api) {
+            grpc = Some(address(up.grpc, Port::Grpc, &mut kept.ports)?);
+            http = Some(address(up.http, Port::Http, &mut kept.ports)?);
+        }
+        let (mut temporal, mut temporal_ui, mut reached) = (None, None, None);
+        if up.temporal != "auto" {
+            reached = Some(up.temporal.clone());
+        } else if up.starts(Part::Temporal) {
+            let port = kept.ports.choose(Port::Temporal, &Loopback)?;
+            temporal = Some(port);
+            temporal_ui = Some(kept.ports.choose(Port::TemporalUi, &Loopback)?);
+            reached = Some(format!("127.0.0.1:{port}"));
+        }
+        kept.clusters = Some(clusters);
+        kept.real.clone_from(&real);
+        folder.keep(&kept)?;
+        let names = (1..=clusters)
+            .map(|number| ("sandbox", format!("c{number}")))
+            .chain(real.iter().map(|(name, _)| ("real", name.clone())));
+        let cluster = |(provider, name): (&str, String)| Cluster {
+            id: format!("{provider}+{name}"),
+            kubeconfig: folder
+                .root()
+                .join("kubeconfig")
+                .join(format!("{name}.yaml")),
+            name,
+        };
+        let endpoints = Endpoints {
+            grpc: grpc.map(|address| format!("http://{address}")),
+            http: http.map(|address| format!("http://{address}")),
+            temporal: reached,
+            temporal_ui: temporal_ui.map(|port| format!("http://127.0.0.1:{port}")),
+            store: folder.store(),
+            key_file,
+            data_dir: folder.root().to_owned(),
+            clusters: if up.starts(Part::Clusters) {
+                names.map(cluster).collect()
+            } else {
+                Vec::new()
+            },
+            pids: Pids::default(),
+        };
+        Ok(Self {
+            binary: env::current_exe().context("find this program")?,
+            grpc,
+            http,
+            temporal,
+            temporal_ui,
+            clusters,
+            real,
+            endpoints,
+        })
+    }
+
+    /// A process of this binary.
+    fn child(
+        &self,
+        folder: &Folder,
+        name: &'static str,
+        arguments: Vec<OsString>,
+        grace: Duration,
+    ) -> Spec {
+        let mut arguments = arguments;
+        arguments.insert(0, name.into());
+        // The environment may speak of another Temporal than the one we start.
+        let (mut environment, mut without) = (Vec::new(), Vec::new());
+        if self.temporal.is_some() {
+            without = env::vars_os()
+                .map(|(name, _)| name)
+                .filter(|name| name.to_string_lossy().starts_with("TEMPORAL_"))
+                .collect();
+            environment.push(("TEMPORAL_CONFIG_FILE".into(), "/dev/null".into()));
+        }
+        Spec {
+            name,
+            program: self.binary.clone(),
+            arguments,
+            environment,
+            without,
+            log: folder.log_file(name),
+            pid_file: folder.pid_file(name),
+            grace,
+        }
+    }
+
+    /// A program of somebody else, which does not know to die with us.
+    fn tethered(&self, folder: &Folder, name: &'static str, server: &DevServer) -> Spec {
+        let mut arguments: Vec<OsString> = vec![
+            "--parent".into(),
+            std::process::id().to_string().into(),
+            "--".into(),
+            server.binary.clone().into(),
+        ];
+        arguments.extend(server.arguments());
+        let mut spec = self.child(folder, name, arguments, GRACE);
+        spec.arguments[0] = "tether".into();
+        spec.environment.extend(
+            server
+                .environment()
+                .map(|(name, value)| (name.into(), value.into())),
+        );
+        spec
+    }
+
+    fn api_arguments(&self) -> Vec<OsString> {
+        let mut arguments = self.common_arguments();
+        for (flag, address) in [("--grpc", self.grpc), ("--http", self.http)] {
+            if let Some(address) = address {
+                arguments.extend([flag.into(), address.to_string().into()]);
+            }
+        }
+        arguments
+    }
+
+    fn worker_arguments(&self) -> Vec<OsString> {
+        self.common_arguments()
+    }
+
+    fn common_arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec![
+            "--store".into(),
+            self.endpoints.store.clone().into(),
+            "--key-file".into(),
+            self.endpoints.key_file.clone().into(),
+        ];
+        if let Some(address) = &self.endpoints.temporal {
+            arguments.extend(["--temporal".into(), address.into()]);
+        }
+        arguments
+    }
+
+    fn clusters_arguments(&self, folder: &Folder) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec![
+            "--data-dir".into(),
+            folder.root().into(),
+            "--clusters".into(),
+            self.clusters.to_string().into(),
+        ];
+        for (name, kubeconfig) in &self.real {
+            let mut value = OsString::from(format!("{name}="));
+            value.push(kubeconfig);
+            arguments.extend(["--cluster".into(), value]);
+        }
+        arguments
+    }
+}
+
+/// Those of the flags, else those of the last start; with absolute paths.
+fn real_clusters(up: &Up, kept: &Kept) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    if up.real.is_empty() {
+        return Ok(kept.real.clone());
+    }
+    let mut real: Vec<(String, PathBuf)> = Vec::new();
+    for (name, file) in &up.real {
+        anyhow::ensure!(
+            real.iter().all(|(known, _)| known != name),
+            "--cluster {name} is given twice"
+        );
+        let path = std::path::absolute(file)?;
+        anyhow::ensure!(
+            readable(&path),
+            "--cluster {name}: no file {}",
+            path.display()
+        );
+        real.push((name.clone(), path));
+    }
+    Ok(real)
+}
+
+fn readable(path: &Path) -> bool {
+    std::fs::File::open(path).is_ok_and(|file| file.metadata().is_ok_and(|meta| meta.is_file()))
+}
+
+/// The flag's address (port 0 takes a free one), else a port that is kept.
+fn address(flag: Option<SocketAddr>, port: Port, kept: &mut Ports) -> anyhow::Result<SocketAddr> {
+    match flag {
+        Some(mut address) => {
+            if address.port() == 0 {
+                address.set_port(Loopback.any()?);
+            }
+            Ok(address)
+        }
+        None => {
+            let port = kept.choose(port, &Loopback)?;
+            Ok(SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, port)))
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! Reads a kubeconfig: where the real API server is and how to be let in.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::Uri;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use serde::Deserialize;
+
+use super::{Identity, basic, secret};
+
+/// What the current context of a kubeconfig says.
+pub(super) struct Upstream {
+    pub server: Uri,
+    /// The name in the server's certificate, if it is not the address.
+    pub server_name: Option<ServerName<'static>>,
+    pub identity: Identity,
+    pub tls: ClientConfig,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Kubeconfig {
+    #[serde(default)]
+    current_context: String,
+    #[serde(default)]
+    clusters: Vec<NamedCluster>,
+    #[serde(default)]
+    contexts: Vec<NamedContext>,
+    #[serde(default)]
+    users: Vec<NamedUser>,
+}
+
+#[derive(Deserialize)]
+struct NamedCluster {
+    name: String,
+    cluster: ClusterEntry,
+}
+
+#[derive(Deserialize)]
+struct NamedContext {
+    name: String,
+    context: ContextEntry,
+}
+
+#[derive(Deserialize)]
+struct NamedUser {
+    name: String,
+    #[serde(default)]
+    user: Option<UserEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct ClusterEntry {
+    server: String,
+    certificate_authority: Option<PathBuf>,
+    certificate_authority_data: Option<String>,
+    tls_server_name: Option<String>,
+    #[serde(default)]
+    insecure_skip_tls_verify: bool,
+}
+
+#[derive(Deserialize)]
+struct ContextEntry {
+    cluster: String,
+    #[serde(default)]
+    user: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "kebab-case")]
+struct UserEntry {
+    token: Option<String>,
+    #[serde(rename = "tokenFile")]
+    token_file: Option<PathBuf>,
+    client_certificate: Option<PathBuf>,
+    client_certificate_data: Option<String>,
+    client_key: Option<PathBuf>,
+    client_key_data: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    exec: Option<serde::de::IgnoredAny>,
+    auth_provider: Option<serde::de::IgnoredAny>,
+}
+
+impl Upstream {
+    /// Reads the file; reasons never contain its contents.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let config: Kubeconfig =
+            serde_yaml_ng::from_str(&text).map_err(|error| match error.location() {
+                Some(at) => format!("not a kubeconfig, see line {}", at.line()),
+                None => "not a kubeconfig".to_owned(),
+            })?;
+        let current = &config.current_context;
+        let context = config.contexts.iter().find(|entry| entry.name == *current);
+        let context = &context
+            .ok_or_else(|| {
+                format!("it has no context {current:?}, which should be the current one")
+            })?
+            .context;
+        let cluster = config
+            .clusters
+            .into_iter()
+            .find(|entry| entry.name == context.cluster)
+            .ok_or_else(|| format!("it has no cluster {:?}", context.cluster))?
+            .cluster;
+        let user = config
+            .users
+            .into_iter()
+            .find(|entry| entry.name == context.user)
+            .and_then(|entry| entry.user)
+            .unwrap_or_default();
+        Self::of(&cluster, &user, folder)
+    }
+
+    fn of(cluster: &ClusterEntry, user: &UserEntry, folder: &Path) -> Result<Self, String> {
+        if user.exec.is_some() || user.auth_provider.is_some() {
+            return Err("credentials from plugins are not supported here".to_owned());
+        }
+        let server: Uri = cluster
+            .server
+            .parse()
+            .map_err(|error| format!("its server is no address: {error}"))?;
+        if server.scheme().is_none() {
+            return Err("its server has no https:// in front".to_owned());
+        }
+        let server_name = match &cluster.tls_server_name {
+            Some(name) => Some(
+                ServerName::try_from(name.clone())
+                    .map_err(|error| format!("its tls-server-name is no name: {error}"))?,
+            ),
+            None => None,
+        };
+        Ok(Self {
+            server,
+            server_name,
+            identity: identity(user, folder)?,
+            tls: tls(cluster, user, folder)?,
+        })
+    }
+}
+
+fn identity(user: &UserEntry, folder: &Path) -> Result<Identity, String> {
+    // As in client-go, the file wins over the token beside it.
+    if let Some(file) = &user.token_file {
+        return Ok(Identity::TokenFile(folder.join(file)));
+    }
+    if let Some(token) = &user.token {
+        return Ok(Identity::Header(secret(&format!("Bearer {token}"))?));
+    }
+    match (&user.username, &user.password) {
+        (Some(name), Some(password)) => Ok(Identity::Header(basic(name, password)?)),
+        _ => Ok(Identity::Connection),
+    }
+}
+
+fn tls(cluster: &ClusterEntry, user: &UserEntry, folder: &Path) -> Result<ClientConfig, String> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let builder = if cluster.insecure_skip_tls_verify {
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
+    } else {
+        let mut roots = RootCertStore::empty();
+        let authority = pem(
+            cluster.certificate_authority_data.as_deref(),
+            cluster.certificate_authority.as_deref(),
+            folder,
+            "certificate-authority",
+        )?;
+        if let Some(authority) = authority {
+            for certificate in certificates(&authority, "certificate-authority")? {
+                roots.add(certificate).map_err(|error| error.to_string())?;
+            }
+        }
+        builder.with_root_certificates(roots)
+    };
+    let certificate = pem(
+        user.client_certificate_data.as_deref(),
+        user.client_certificate.as_deref(),
+        folder,
+        "client-certificate",
+    )?;
+    let key = pem(
+        user.client_key_data.as_deref(),
+        user.client_key.as_deref(),
+        folder,
+        "client-key",
+    )?;
+    match certificate.zip(key) {
+        Some((certificate, key)) => {
+            let chain = certificates(&certificate, "client-certificate")?;
+            let key = PrivateKeyDer::from_pem_slice(&key)
+                .map_err(|_| "its client-key is no PEM key".to_owned())?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| error.to_string())
+        }
+        None => Ok(builder.with_no_client_auth()),
+    }
+}
+
+fn pem(
+    inline: Option<&str>,
+    file: Option<&Path>,
+    folder: &Path,
+    what: &str,
+) -> Result<Option<Vec<u8>>, String> {
+    if let Some(data) = inline {
+        let bytes = STANDARD.decode(data.trim());
+        return bytes
+            .map(Some)
+            .map_err(|_| format!("its {what}-data is not base64"));
+    }
+    let Some(file) = file else { return Ok(None) };
+    fs::read(folder.join(file))
+        .map(Some)
+        .map_err(|error| format!("its {what} {}: {error}", file.display()))
+}
+
+fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| format!("its {what} is no PEM certificate"))
+}
+
+/// For kubeconfigs that say `insecure-skip-tls-verify`.
+#[derive(Debug)]
+struct AnyServer(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    /// Reads a kubeconfig with this cluster and user, beside the files `ca.pem`, `tls.pem`, `key.pem`.
+    fn read(cluster: &str, user: &str) -> Result<Upstream, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let made = rcgen::generate_simple_self_signed(vec!["x".to_owned()]).unwrap();
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        for (name, text) in [
+            ("ca.pem", &certificate),
+            ("tls.pem", &certificate),
+            ("key.pem", &key),
+        ] {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        let inline = |text: &str| {
+            text.replace("CERTIFICATE", &STANDARD.encode(&certificate))
+                .replace("KEY", &STANDARD.encode(&key))
+        };
+        let text = format!(
+            "current-context: b\n\
+             clusters: [{{name: other, cluster: {{server: 'https://wrong'}}}}, {{name: c, cluster: {{{}}}}}]\n\
+             contexts: [{{name: b, context: {{cluster: c, user: u}}}}]\n\
+             users: [{{name: u, user: {{{}}}}}]\n",
+            inline(cluster),
+            inline(user)
+        );
+        let path = folder.path().join("config");
+        fs::write(&path, text).unwrap();
+        Upstream::read(&path)
+    }
+
+    #[test]
+    fn every_way_to_be_let_in_is_read() {
+        let server = "server: 'https://127.0.0.1:6443/prefix'";
+        for (cluster, user, by, certificate) in [
+            ("", "", "nobody", false),
+            (
+                "certificate-authority: ca.pem",
+                "token: t",
+                "Bearer t",
+                false,
+            ),
+            (
+                "certificate-authority-data: CERTIFICATE",
+                "client-certificate-data: CERTIFICATE, client-key-data: KEY",
+                "nobody",
+                true,
+            ),
+            (
+                "insecure-skip-tls-verify: true, tls-server-name: a.b",
+                "client-certificate: tls.pem, client-key: key.pem",
+                "nobody",
+                true,
+            ),
+            ("", "username: a, password: b", "Basic YTpi", false),
+            ("", "tokenFile: token, token: t", "token", false),
+        ] {
+            let upstream = read(&format!("{server}, {cluster}"), user).unwrap();
+            assert_eq!(upstream.server.path(), "/prefix");
+            let shown = match &upstream.identity {
+                Identity::Connection => "nobody".to_owned(),
+                Identity::Header(value) => value.to_str().unwrap().to_owned(),
+                Identity::TokenFile(path) => path.file_name().unwrap().to_str().unwrap().to_owned(),
+            };
+            assert_eq!(shown, by, "{user}");
+            let has = upstream.tls.client_auth_cert_resolver.has_certs();
+            assert_eq!(has, certificate, "{user}");
+            let name = upstream.server_name.is_some();
+            assert_eq!(name, cluster.contains("tls-server-name"), "{cluster}");
+        }
+    }
+
+    #[test]
+    fn a_kubeconfig_that_cannot_be_used_says_why_without_its_secrets() {
+        let server = "server: 'https://127.0.0.1:6443'";
+        for (cluster, user, reason) in [
+            (server, "exec: {command: secret}", "plugins"),
+            ("server: '127.0.0.1:6443'", "", "https://"),
+            (
+                "server: 'https://x', certificate-authority-data: '*secret'",
+                "",
+                "base64",
+            ),
+            (
+                "server: 'https://x', certificate-authority: gone.pem",
+                "",
+                "gone.pem",
+            ),
+            (
+                server,
+                "client-certificate: tls.pem, client-key-data: c2VjcmV0",
+                "client-key",
+            ),
+            (server, "token: [secret]", "not a kubeconfig"),
+        ] {
+            let error = read(cluster, user).err().unwrap();
+            assert!(error.contains(reason), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What the server makes of an object before it keeps it: its own metadata, status, defaults, generation.
+
+use serde_json::{Value, json};
+
+use super::defaults;
+use super::kinds::Kind;
+use super::object;
+use super::state::State;
+use super::write::Write;
+
+impl Write<'_> {
+    /// Makes `new` what the server would keep: server-owned metadata, status, defaults, generation.
+    pub(super) fn settle(&self, state: &mut State, old: Option<&Value>, new: &mut Value) {
+        object::drop_nulls(new);
+        let root = object::fields(new);
+        root.insert(
+            "apiVersion".into(),
+            self.kind.api_version(&self.kind.storage).into(),
+        );
+        root.insert("kind".into(), self.kind.kind.clone().into());
+        if self.subresource == "status" {
+            let status = root.remove("status");
+            *new = old.cloned().unwrap_or_default();
+            if let Some(status) = status {
+                object::fields(new).insert("status".into(), status);
+            }
+        } else if self.has_status() {
+            let status = old.and_then(|old| old.get("status")).cloned();
+            match status {
+                Some(status) => root.insert("status".into(), status),
+                None => root.remove("status"),
+            };
+        }
+        settle_metadata(self.kind, old, new);
+        if self.subresource.is_empty() {
+            if !self.kind.custom {
+                defaults::set(&self.kind.id, new);
+            }
+            if &*self.kind.id == "services" {
+                settle_address(state, old, new);
+            }
+            if let (Some(old), true) = (old, self.kind.generation)
+                && self.wanted(old) != self.wanted(new)
+            {
+                let generation = object::number(old, "/metadata/generation").unwrap_or(0) + 1;
+                object::meta_mut(new).insert("generation".into(), generation.into());
+            }
+        }
+    }
+
+    /// What an object wants: everything but metadata and the status that others report.
+    fn wanted<'v>(&self, object: &'v Value) -> Vec<(&'v String, &'v Value)> {
+        let fields = object.as_object().into_iter().flatten();
+        fields
+            .filter(|(name, _)| *name != "metadata" && (*name != "status" || !self.has_status()))
+            .collect()
+    }
+}
+
+/// Gives `new` the metadata that the server owns.
+fn settle_metadata(kind: &Kind, old: Option<&Value>, new: &mut Value) {
+    let meta = object::meta_mut(new);
+    match old {
+        None => {
+            for field in [
+                "resourceVersion",
+                "generation",
+                "deletionTimestamp",
+                "deletionGracePeriodSeconds",
+                "selfLink",
+            ] {
+                meta.remove(field);
+            }
+            meta.insert("uid".into(), object::new_uid().into());
+            meta.insert("creationTimestamp".into(), object::now().into());
+            if kind.generation {
+                meta.insert("generation".into(), 1.into());
+            }
+        }
+        Some(old) => {
+            let old = object::meta(old);
+            for field in [
+                "name",
+                "namespace",
+                "uid",
+                "creationTimestamp",
+                "resourceVersion",
+                "generation",
+                "generateName",
+                "deletionTimestamp",
+                "deletionGracePeriodSeconds",
+            ] {
+                match old.and_then(|old| old.get(field)) {
+                    Some(value) => meta.insert(field.into(), value.clone()),
+                    None => meta.remove(field),
+                };
+            }
+        }
+    }
+}
+
+fn settle_address(state: &mut State, old: Option<&Value>, new: &mut Value) {
+    let spec = object::child(object::fields(new), "spec");
+    if spec.get("type").and_then(Value::as_str) == Some("ExternalName") {
+        return;
+    }
+    if !spec.contains_key("clusterIP") {
+        let kept = old.and_then(|old| old.pointer("/spec/clusterIP")).cloned();
+        let address = kept.unwrap_or_else(|| state.next_address().into());
+        spec.insert("clusterIP".into(), address);
+    }
+    if !spec.contains_key("clusterIPs") {
+        let address = spec.get("clusterIP").cloned().unwrap_or_default();
+        spec.insert("clusterIPs".into(), Value::Array(vec![address]));
+    }
+    object::fields(new)
+        .entry("status")
+        .or_insert_with(|| json!({"loadBalancer": {}}));
+}

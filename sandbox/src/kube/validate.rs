@@ -1,0 +1,263 @@
+//! The checks a kube-apiserver makes that applications run into: required and immutable fields.
+
+use serde_json::Value;
+
+use super::immutable;
+use super::kinds::Kind;
+use super::names;
+use super::object::{self, text};
+use super::status::{Cause, Status};
+
+/// Refuses an object that is not valid, or that changes what may not change.
+pub fn check(kind: &Kind, old: Option<&Value>, new: &Value) -> Result<(), Status> {
+    let mut causes = Vec::new();
+    if old.is_none() {
+        names::check(kind, new, &mut causes);
+    } else {
+        let mut all = Vec::new();
+        names::check(kind, new, &mut all);
+        causes.extend(
+            all.into_iter()
+                .filter(|cause| cause.field != "metadata.name"),
+        );
+    }
+    owners(new, &mut causes);
+    if let Some(old) = old {
+        immutable::check(kind, old, new, &mut causes);
+    }
+    required(kind, new, &mut causes);
+    if causes.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid(kind, object::name(new), &causes))
+    }
+}
+
+fn owners(object: &Value, causes: &mut Vec<Cause>) {
+    let listed = object
+        .pointer("/metadata/ownerReferences")
+        .and_then(Value::as_array);
+    for (at, owner) in listed.into_iter().flatten().enumerate() {
+        for field in ["apiVersion", "kind", "name", "uid"] {
+            if text(owner, &format!("/{field}")).is_empty() {
+                let path = format!("metadata.ownerReferences[{at}].{field}");
+                causes.push(Cause::invalid(path, &"".into(), "must not be empty"));
+            }
+        }
+    }
+}
+
+fn required(kind: &Kind, new: &Value, causes: &mut Vec<Cause>) {
+    match &*kind.id {
+        "deployments.apps" | "replicasets.apps" | "statefulsets.apps" | "daemonsets.apps" => {
+            let labels = new.pointer("/spec/template/metadata/labels");
+            match new.pointer("/spec/selector").and_then(Value::as_object) {
+                None => causes.push(Cause::required("spec.selector", "")),
+                Some(selector) if selector.is_empty() => {
+                    let why = "empty selector is invalid for deployment";
+                    causes.push(Cause::invalid(
+                        "spec.selector",
+                        &Value::Object(selector.clone()),
+                        why,
+                    ));
+                }
+                Some(selector) => {
+                    let wanted = selector.get("matchLabels").and_then(Value::as_object);
+                    let has = |key: &str, value: &Value| {
+                        labels.and_then(|labels| labels.get(key)) == Some(value)
+                    };
+                    if !wanted
+                        .into_iter()
+                        .flatten()
+                        .all(|(key, value)| has(key, value))
+                    {
+                        let why = "`selector` does not match template `labels`";
+                        let shown = labels.cloned().unwrap_or_default();
+                        causes.push(Cause::invalid("spec.template.metadata.labels", &shown, why));
+                    }
+                }
+            }
+            pod(new, "/spec/template/spec", "spec.template.spec", causes);
+        }
+        "jobs.batch" => {
+            pod(new, "/spec/template/spec", "spec.template.spec", causes);
+            if text(new, "/spec/template/spec/restartPolicy") == "Always" {
+                let policy = new
+                    .pointer("/spec/template/spec/restartPolicy")
+                    .unwrap_or(&Value::Null);
+                let field = "spec.template.spec.restartPolicy";
+                causes.push(Cause::unsupported(field, policy, &["OnFailure", "Never"]));
+            }
+        }
+        "pods" => pod(new, "/spec", "spec", causes),
+        "services" if lacks_ports(new) => causes.push(Cause::required("spec.ports", "")),
+        "rolebindings.rbac.authorization.k8s.io"
+        | "clusterrolebindings.rbac.authorization.k8s.io"
+            if text(new, "/roleRef/name").is_empty() =>
+        {
+            causes.push(Cause::required("roleRef.name", ""));
+        }
+        "persistentvolumeclaims" => {
+            if new.pointer("/spec/accessModes").is_none() {
+                causes.push(Cause::required(
+                    "spec.accessModes",
+                    "at least 1 access mode is required",
+                ));
+            }
+            if new.pointer("/spec/resources/requests/storage").is_none() {
+                causes.push(Cause::required("spec.resources[storage]", ""));
+            }
+        }
+        "customresourcedefinitions.apiextensions.k8s.io" => definition(new, causes),
+        "apiservices.apiregistration.k8s.io" => {
+            let (group, version) = (text(new, "/spec/group"), text(new, "/spec/version"));
+            if object::name(new) != format!("{version}.{group}") {
+                let why = format!("must be `spec.version+\".\"+spec.group`: \"{version}.{group}\"");
+                causes.push(Cause::invalid(
+                    "metadata.name",
+                    &object::name(new).into(),
+                    &why,
+                ));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn lacks_ports(service: &Value) -> bool {
+    text(service, "/spec/type") != "ExternalName"
+        && text(service, "/spec/clusterIP") != "None"
+        && service
+            .pointer("/spec/ports")
+            .and_then(Value::as_array)
+            .is_none_or(Vec::is_empty)
+}
+
+fn pod(object: &Value, pointer: &str, field: &str, causes: &mut Vec<Cause>) {
+    let containers = object
+        .pointer(pointer)
+        .and_then(|spec| spec.get("containers"))
+        .and_then(Value::as_array);
+    if containers.is_none_or(Vec::is_empty) {
+        causes.push(Cause::required(format!("{field}.containers"), ""));
+    }
+    for (at, container) in containers.into_iter().flatten().enumerate() {
+        for required in ["name", "image"] {
+            if text(container, &format!("/{required}")).is_empty() {
+                causes.push(Cause::required(
+                    format!("{field}.containers[{at}].{required}"),
+                    "",
+                ));
+            }
+        }
+        let name = container.get("name").unwrap_or(&Value::Null);
+        if name
+            .as_str()
+            .is_some_and(|name| !name.is_empty() && !names::is_label(name))
+        {
+            let why = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must \
+                start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for \
+                validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+            causes.push(Cause::invalid(
+                format!("{field}.containers[{at}].name"),
+                name,
+                why,
+            ));
+        }
+    }
+}
+
+fn definition(new: &Value, causes: &mut Vec<Cause>) {
+    let (group, plural) = (text(new, "/spec/group"), text(new, "/spec/names/plural"));
+    if object::name(new) != format!("{plural}.{group}") {
+        let why = "must be spec.names.plural+\".\"+spec.group";
+        causes.push(Cause::invalid(
+            "metadata.name",
+            &object::name(new).into(),
+            why,
+        ));
+    }
+    for (pointer, field) in [
+        ("/spec/group", "spec.group"),
+        ("/spec/names/plural", "spec.names.plural"),
+        ("/spec/names/kind", "spec.names.kind"),
+    ] {
+        if text(new, pointer).is_empty() {
+            causes.push(Cause::required(field, ""));
+        }
+    }
+    if !matches!(text(new, "/spec/scope"), "Namespaced" | "Cluster") {
+        let scope = new
+            .pointer("/spec/scope")
+            .cloned()
+            .unwrap_or_else(|| "".into());
+        causes.push(Cause::unsupported(
+            "spec.scope",
+            &scope,
+            &["Cluster", "Namespaced"],
+        ));
+    }
+    let versions = new.pointer("/spec/versions").and_then(Value::as_array);
+    let storage = versions
+        .into_iter()
+        .flatten()
+        .filter(|version| version["storage"] == true)
+        .count();
+    if storage != 1 {
+        let shown = versions.cloned().map(Value::Array).unwrap_or_default();
+        causes.push(Cause::invalid(
+            "spec.versions",
+            &shown,
+            "must have exactly one version marked as storage version",
+        ));
+    }
+    for (at, version) in versions.into_iter().flatten().enumerate() {
+        if version.pointer("/schema/openAPIV3Schema").is_none() {
+            let field = format!("spec.versions[{at}].schema.openAPIV3Schema");
+            causes.push(Cause::required(field, "schemas are required"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed lookup is a failed test")]
+    use super::*;
+    use crate::kube::kinds::built_in;
+    use serde_json::json;
+
+    fn deployment(app: &str) -> Value {
+        json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"app": app}}, "template": {
+            "metadata": {"labels": {"app": app}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}})
+    }
+
+    #[test]
+    fn a_selector_can_be_neither_left_away_nor_changed() {
+        let kind = built_in("deployments.apps").unwrap();
+        assert_eq!(check(kind, None, &deployment("a")), Ok(()));
+        let mut without = deployment("a");
+        without["spec"].as_object_mut().unwrap().remove("selector");
+        let refused = check(kind, None, &without).unwrap_err();
+        assert_eq!(
+            refused.message,
+            "Deployment.apps \"d\" is invalid: spec.selector: Required value"
+        );
+        let refused = check(kind, Some(&deployment("a")), &deployment("b")).unwrap_err();
+        assert_eq!(
+            refused.message,
+            "Deployment.apps \"d\" is invalid: spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"b\"}}: field is immutable"
+        );
+        assert_eq!(refused.code, 422);
+    }
+
+    #[test]
+    fn several_faults_are_named_together() {
+        let kind = built_in("deployments.apps").unwrap();
+        let refused =
+            check(kind, None, &json!({"metadata": {"name": "d"}, "spec": {}})).unwrap_err();
+        assert_eq!(
+            refused.message,
+            "Deployment.apps \"d\" is invalid: [spec.selector: Required value, spec.template.spec.containers: Required value]"
+        );
+    }
+}

@@ -1,0 +1,443 @@
+//! Attempts (protocol §5): opened before a request may leave, closed with its outcome.
+//!
+//! One call of [`perform`] is one transaction for many contexts: contexts locked shared in id
+//! order, rows read under lock, events fired in memory, everything written back in sets.
+
+use crate::{
+    Close, Closed, Opened, Result, StoreConfig, claims,
+    heads::{self, Head},
+    sheet::{Sheet, With},
+    sql::{self, Columns, args},
+    writer::{Closing, Open},
+};
+use model::{
+    failure::{Certainty, Failure},
+    ids::{ContextId, RowId},
+    plan::Class,
+    state::{Goal, ResourceEvent, ResourceState},
+};
+use sea_orm::ConnectionTrait;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// How soon an attempt that is still in flight is asked about again.
+const IN_FLIGHT_MS: i64 = 500;
+/// Pause before an absence is looked for again once no late apply is possible any more.
+const AGAIN_MS: i64 = 100;
+
+/// Closes, then opens; the answers of the opens in their order.
+pub(crate) async fn perform<C: ConnectionTrait>(
+    db: &C,
+    config: &StoreConfig,
+    opens: &[Open],
+    closes: &[Closing],
+) -> Result<Vec<Vec<Opened>>> {
+    let contexts: BTreeSet<&ContextId> = opens
+        .iter()
+        .map(|open| &open.context)
+        .chain(closes.iter().map(|close| &close.context))
+        .collect();
+    let heads = heads::lean(db, contexts).await?;
+    let of_opens = opens
+        .iter()
+        .flat_map(|open| open.rows.iter().map(|row| (&open.context, *row)));
+    let of_closes = closes
+        .iter()
+        .flat_map(|close| close.closes.iter().map(|c| (&close.context, c.row)));
+    let wanted: BTreeSet<(&ContextId, RowId)> = of_opens.chain(of_closes).collect();
+    let mut sheet = Sheet::load(db, wanted).await?;
+    close_all(db, &heads, &mut sheet, closes).await?;
+    let answers = open_all(db, config, &heads, &mut sheet, opens).await?;
+    sheet.finish(db).await?;
+    Ok(answers)
+}
+
+/// An attempt as it was opened.
+struct Attempt {
+    context: String,
+    resource: i64,
+    kind: Goal,
+    digest: String,
+    late: bool,
+    closed: bool,
+}
+
+async fn attempts<C: ConnectionTrait>(
+    db: &C,
+    closes: &[Closing],
+) -> Result<HashMap<i64, Attempt>> {
+    let ids = closes.iter().flat_map(|c| &c.closes).map(|c| c.attempt);
+    let rows = sql::all(
+        db,
+        "SELECT id, context, resource, kind, digest, late, closed FROM attempt \
+         WHERE id IN (SELECT v.id FROM json_rows($1; id int) AS v)",
+        args![sql::json_list(ids)],
+    )
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let attempt = Attempt {
+                context: row.text("context")?,
+                resource: row.int("resource")?,
+                kind: row.parsed("kind")?,
+                digest: row.text("digest")?,
+                late: row.int("late")? != 0,
+                closed: row.int("closed")? != 0,
+            };
+            Ok((row.int("id")?, attempt))
+        })
+        .collect()
+}
+
+async fn close_all<C: ConnectionTrait>(
+    db: &C,
+    heads: &BTreeMap<ContextId, Head>,
+    sheet: &mut Sheet,
+    closes: &[Closing],
+) -> Result<()> {
+    if closes.is_empty() {
+        return Ok(());
+    }
+    let mut known = attempts(db, closes).await?;
+    let gone = closes
+        .iter()
+        .flat_map(|closing| closing.closes.iter().map(|c| (&closing.context, c)))
+        .filter(|(_, close)| matches!(close.result, Closed::Gone))
+        .filter_map(|(context, close)| sheet.row(context, close.row))
+        .map(|row| row.key.to_string())
+        .collect::<BTreeSet<_>>();
+    let unexpired = unexpired(db, &gone).await?;
+    let (mut ended, mut kept) = (Vec::new(), Vec::new());
+    for closing in closes {
+        let Some(head) = heads.get(&closing.context) else {
+            continue;
+        };
+        for close in &closing.closes {
+            record_uid(sheet, head, close);
+            let Some(attempt) = known.remove(&close.attempt) else {
+                continue;
+            };
+            let same = attempt.context == head.id.0 && attempt.resource == i64::from(close.row);
+            if !same || attempt.closed {
+                continue;
+            }
+            if close.certainty == Certainty::Ambiguous {
+                kept.push(close.attempt);
+            } else {
+                ended.push(close.attempt);
+            }
+            if close.certainty == Certainty::NotSent {
+                let apply = attempt.kind == Goal::Apply;
+                sheet.count(&head.id, close.row, |row| {
+                    row.attempts = (row.attempts - 1).max(0);
+                    row.sent = (row.sent - i32::from(apply)).max(0);
+                });
+            }
+            settle_row(db, sheet, head, close, &attempt, &unexpired).await?;
+        }
+    }
+    for (sql, ids) in [
+        (
+            "DELETE FROM attempt WHERE id IN (SELECT v.id FROM json_rows($1; id int) AS v)",
+            ended,
+        ),
+        (
+            "UPDATE attempt SET closed = 1 \
+             WHERE id IN (SELECT v.id FROM json_rows($1; id int) AS v)",
+            kept,
+        ),
+    ] {
+        if !ids.is_empty() {
+            sql::run(db, sql, args![sql::json_list(ids)]).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A uid seen in an answer is a fact, whatever else; of an object that is used or kept it is
+/// somebody else's.
+fn record_uid(sheet: &mut Sheet, head: &Head, close: &Close) {
+    if matches!(close.result, Closed::Used | Closed::Kept(_)) {
+        return;
+    }
+    if let Some(uid) = &close.uid
+        && sheet
+            .row(&head.id, close.row)
+            .is_some_and(|row| row.uid.as_ref() != Some(uid))
+    {
+        sheet.count(&head.id, close.row, |row| row.uid = Some(uid.clone()));
+    }
+}
+
+/// Fires what the outcome means, if the row still wants what the attempt tried.
+async fn settle_row<C: ConnectionTrait>(
+    db: &C,
+    sheet: &mut Sheet,
+    head: &Head,
+    close: &Close,
+    attempt: &Attempt,
+    unexpired: &[Unexpired],
+) -> Result<()> {
+    let Some(row) = sheet.row(&head.id, close.row) else {
+        return Ok(());
+    };
+    if head.goal != attempt.kind || row.goal != attempt.kind || row.digest != attempt.digest {
+        return Ok(());
+    }
+    let key = row.key.to_string();
+    let shared = row.class == Class::Shared;
+    let made_here = shared && row.preexisting_uid.is_none();
+    match &close.result {
+        Closed::NotSent => {}
+        Closed::Applied => {
+            sheet.fire(head, close.row, ResourceEvent::Applied, With::default());
+            if let Some(uid) = close.uid.as_ref().filter(|_| made_here) {
+                claims::created(db, &key, uid).await?;
+            }
+        }
+        Closed::Used => {
+            sheet.fire(head, close.row, ResourceEvent::Used, With::default());
+        }
+        Closed::Transient { failure, delay_ms } => {
+            transient(sheet, head, close.row, failure, *delay_ms);
+        }
+        Closed::Refused(failure) => {
+            let with = With {
+                failure: Some(failure),
+                ..With::default()
+            };
+            sheet.fire(head, close.row, ResourceEvent::Refused, with);
+        }
+        Closed::Deleting { blocked_by } => {
+            if row.goal == Goal::Delete && row.blocked_by.as_ref() != Some(blocked_by) {
+                sheet.annotate(&head.id, close.row, |row| {
+                    row.blocked_by = Some(blocked_by.clone());
+                    row.error = None;
+                    row.next_attempt_ms = None;
+                });
+            }
+        }
+        Closed::Gone => {
+            let late = unexpired
+                .iter()
+                .filter(|other| other.kind == Goal::Apply && other.key == key)
+                .map(|other| other.effect_until)
+                .max();
+            if attempt.late || late.is_some() {
+                let failure = Failure {
+                    code: "lateRequest".into(),
+                    message: "a lost request may still arrive".into(),
+                };
+                let delay = late.map_or(AGAIN_MS, |until| (until - sheet.now + 1).max(AGAIN_MS));
+                transient(sheet, head, close.row, &failure, delay as u64);
+            } else if sheet.fire(head, close.row, ResourceEvent::Gone, With::default()) && shared {
+                claims::release(db, &head.id, &key).await?;
+            }
+        }
+        Closed::Kept(why) => {
+            let with = With {
+                kept: Some(why),
+                ..With::default()
+            };
+            if sheet.fire(head, close.row, ResourceEvent::Kept, with) && shared {
+                claims::release(db, &head.id, &key).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn transient(sheet: &mut Sheet, head: &Head, row: RowId, failure: &Failure, delay_ms: u64) {
+    let with = With {
+        failure: Some(failure),
+        delay_ms: Some(delay_ms),
+        ..With::default()
+    };
+    sheet.fire(head, row, ResourceEvent::Transient, with);
+}
+
+/// An attempt that may still take effect.
+struct Unexpired {
+    key: String,
+    context: String,
+    fence: i64,
+    kind: Goal,
+    effect_until: i64,
+    closed: bool,
+}
+
+async fn unexpired<C: ConnectionTrait>(db: &C, keys: &BTreeSet<String>) -> Result<Vec<Unexpired>> {
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sql::all(
+        db,
+        "SELECT key, context, fence, kind, effect_until, closed FROM attempt \
+         WHERE key IN (SELECT v.key FROM json_rows($1; key text) AS v) \
+         AND effect_until >= now_ms()",
+        args![sql::json_list(keys)],
+    )
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Unexpired {
+                key: row.text("key")?,
+                context: row.text("context")?,
+                fence: row.int("fence")?,
+                kind: row.parsed("kind")?,
+                effect_until: row.int("effect_until")?,
+                closed: row.int("closed")? != 0,
+            })
+        })
+        .collect()
+}
+
+async fn open_all<C: ConnectionTrait>(
+    db: &C,
+    config: &StoreConfig,
+    heads: &BTreeMap<ContextId, Head>,
+    sheet: &mut Sheet,
+    opens: &[Open],
+) -> Result<Vec<Vec<Opened>>> {
+    let keys: BTreeSet<String> = opens
+        .iter()
+        .flat_map(|open| open.rows.iter().map(|row| (&open.context, *row)))
+        .filter_map(|(context, row)| sheet.row(context, row))
+        .map(|row| row.key.to_string())
+        .collect();
+    let unexpired = unexpired(db, &keys).await?;
+    let mut others: HashMap<&str, Vec<&Unexpired>> = HashMap::new();
+    for one in &unexpired {
+        others.entry(&one.key).or_default().push(one);
+    }
+    let mut inserts = Vec::new();
+    let mut answers = Vec::with_capacity(opens.len());
+    for open in opens {
+        let Some(head) = heads.get(&open.context).filter(|head| may_send(head, open)) else {
+            answers.push(vec![Opened::Superseded; open.rows.len()]);
+            continue;
+        };
+        let mut answer = Vec::with_capacity(open.rows.len());
+        for id in &open.rows {
+            let mut key = String::new();
+            let verdict = match sheet.row(&head.id, *id) {
+                None => Some(Opened::Superseded),
+                Some(row) => {
+                    key = row.key.to_string();
+                    let shared = row.class == Class::Shared;
+                    verdict(row.state, open.kind).or_else(|| {
+                        busy(head, open.kind, shared, others.get(key.as_str()), sheet.now)
+                    })
+                }
+            };
+            if let Some(verdict) = verdict {
+                answer.push(verdict);
+                continue;
+            }
+            let attempt = i64::from_be_bytes(rand::random()) & i64::MAX;
+            sheet.count(&head.id, *id, |row| {
+                row.attempts += 1;
+                row.sent += i32::from(open.kind == Goal::Apply);
+            });
+            let Some(row) = sheet.row(&head.id, *id) else {
+                continue;
+            };
+            let late_ms = others
+                .get(key.as_str())
+                .filter(|_| open.kind == Goal::Delete)
+                .map_or(0, |others| late_ms(others, sheet.now));
+            let send_until = sheet.now + config.send_window_ms;
+            inserts.push(json!([
+                attempt,
+                head.id.0,
+                id,
+                key,
+                head.fence,
+                open.kind.as_str(),
+                row.digest,
+                send_until,
+                send_until + open.request_timeout_ms + config.slack_ms,
+                i64::from(late_ms > 0)
+            ]));
+            answer.push(Opened::Go {
+                attempt,
+                row: Box::new(row.clone()),
+                late_ms: late_ms as u64,
+            });
+        }
+        answers.push(answer);
+    }
+    insert(db, &inserts).await?;
+    Ok(answers)
+}
+
+/// The fence is the caller's and its goal is being driven.
+fn may_send(head: &Head, open: &Open) -> bool {
+    let deleting = model::state::ContextState::PreTerminate != head.state;
+    head.is(open.fence) && head.goal == open.kind && !head.state.is_settled() && deleting
+}
+
+/// What the row's own state says against an attempt.
+fn verdict(state: ResourceState, kind: Goal) -> Option<Opened> {
+    match state {
+        _ if state.is_target(kind) => Some(Opened::Done(state)),
+        ResourceState::Failed(goal) if goal == kind => Some(Opened::Done(state)),
+        _ if state.goal() != kind => Some(Opened::Superseded),
+        _ => None,
+    }
+}
+
+/// For how long an apply may still take effect.
+fn late_ms(others: &[&Unexpired], now: i64) -> i64 {
+    let applies = others.iter().filter(|other| other.kind == Goal::Apply);
+    applies
+        .map(|other| (other.effect_until - now + 1).max(1))
+        .max()
+        .unwrap_or(0)
+}
+
+/// An apply waits for what another fence may still do to the object. Namespaces and CRDs are
+/// applied alike by everybody, so that only this context's own past counts.
+fn busy(
+    head: &Head,
+    kind: Goal,
+    shared: bool,
+    others: Option<&Vec<&Unexpired>>,
+    now: i64,
+) -> Option<Opened> {
+    if kind != Goal::Apply {
+        return None;
+    }
+    others?
+        .iter()
+        .filter(|other| other.fence != head.fence)
+        .filter(|other| !(shared && other.kind == Goal::Apply && other.context != head.id.0))
+        .map(|other| {
+            let left = (other.effect_until - now + 1).max(1);
+            if other.closed {
+                left
+            } else {
+                left.min(IN_FLIGHT_MS)
+            }
+        })
+        .max()
+        .map(|ms| Opened::Busy { ms: ms as u64 })
+}
+
+async fn insert<C: ConnectionTrait>(db: &C, attempts: &[serde_json::Value]) -> Result<()> {
+    if attempts.is_empty() {
+        return Ok(());
+    }
+    sql::run(
+        db,
+        "INSERT INTO attempt (id, context, resource, key, fence, kind, digest, send_until, \
+         effect_until, late, closed) \
+         SELECT v.id, v.context, v.resource, v.key, v.fence, v.kind, v.digest, v.send_until, \
+         v.effect_until, v.late, 0 FROM json_rows($1; id int, context text, resource int, \
+         key text, fence int, kind text, digest text, send_until int, effect_until int, \
+         late int) AS v",
+        args![sql::json_param(attempts)],
+    )
+    .await?;
+    Ok(())
+}

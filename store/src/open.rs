@@ -1,0 +1,164 @@
+//! Opening a database: connections, schema, key check, sweep of what an accept never took.
+
+use crate::{
+    Result, SealKey, Shared, Store, StoreConfig, StoreError,
+    sql::{self, Columns, args},
+    staging, writer,
+};
+use migrations::MigrateError;
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
+use std::{sync::Arc, time::Duration};
+
+/// How long SQLite waits for another process's transaction.
+const BUSY: Duration = Duration::from_secs(15);
+const READERS: u32 = 6;
+const POOL: u32 = 16;
+const ACQUIRE: Duration = Duration::from_secs(60);
+/// What a key check opens to.
+const PROOF: &str = "muster";
+
+impl Store {
+    /// Opens `sqlite:PATH` or `postgres://…`, runs the migrations. Several processes may open one
+    /// database at once.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongKey`] if the database was made with another key, [`StoreError::Newer`]
+    /// if a later version migrated it.
+    pub async fn open(url: &str, key: SealKey) -> Result<Self> {
+        Self::open_with(url, key, StoreConfig::default()).await
+    }
+
+    /// [`open`](Self::open) with other times than the protocol's, as tests need them.
+    pub async fn open_with(url: &str, key: SealKey, config: StoreConfig) -> Result<Self> {
+        let (write, read) = connect(url).await?;
+        let installation = prepare(&write, &key).await?;
+        let (sender, receiver) = writer::channel();
+        let store = Self {
+            shared: Arc::new(Shared {
+                write: write.clone(),
+                read,
+                key,
+                config: config.clone(),
+                installation,
+                writer: sender,
+            }),
+        };
+        writer::spawn(write, config, receiver);
+        staging::sweep(&store).await?;
+        Ok(store)
+    }
+
+    /// The installation's id (made once).
+    pub async fn installation(&self) -> Result<String> {
+        Ok(self.shared.installation.clone())
+    }
+
+    /// Cheap liveness check.
+    pub async fn ping(&self) -> Result<()> {
+        sql::now_ms(&self.shared.read).await.map(|_| ())
+    }
+}
+
+async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection)> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        let mut options = quiet(url);
+        options.max_connections(POOL).min_connections(2);
+        // A lost "sent" is an orphan: whatever the server's default, our commits are durable.
+        options.map_sqlx_postgres_opts(|o| o.options([("synchronous_commit", "on")]));
+        let pool = Database::connect(options).await?;
+        return Ok((pool.clone(), pool));
+    }
+    let Some(path) = url.strip_prefix("sqlite:") else {
+        return Err(StoreError::Refused {
+            object: "store".into(),
+            cause: "the address is neither sqlite:PATH nor postgres://…".into(),
+            reason: "INVALID_STORE",
+        });
+    };
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let path = path.split('?').next().unwrap_or(path).to_owned();
+    let open = |connections: u32| {
+        let mut options = quiet("sqlite::memory:");
+        options
+            .max_connections(connections)
+            .min_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None);
+        let path = path.clone();
+        options.map_sqlx_sqlite_opts(move |o| {
+            o.in_memory(false)
+                .shared_cache(false)
+                .filename(&path)
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(BUSY)
+                .foreign_keys(true)
+                .pragma("cache_size", "-65536")
+                .pragma("temp_store", "memory")
+        });
+        Database::connect(options)
+    };
+    let write = open(1).await?;
+    let read = open(READERS).await?;
+    Ok((write, read))
+}
+
+fn quiet(url: &str) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    // Statements carry values of objects: never into a log.
+    options.sqlx_logging(false).acquire_timeout(ACQUIRE);
+    options
+}
+
+/// Schema and installation, in one transaction; answers the installation's id.
+async fn prepare(db: &DatabaseConnection, key: &SealKey) -> Result<String> {
+    let mut tries = sql::Tries::default();
+    loop {
+        let outcome = match sql::begin(db).await {
+            Ok(tx) => {
+                let result = match migrations::up(&tx).await {
+                    Ok(()) => installation(&tx, key).await,
+                    Err(MigrateError::Newer(name)) => Err(StoreError::Newer(name)),
+                    Err(MigrateError::Db(error)) => Err(error.into()),
+                };
+                sql::finish(tx, result).await
+            }
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Err(error) if tries.again(&error).await => {}
+            outcome => break outcome,
+        }
+    }
+}
+
+async fn installation<C: ConnectionTrait>(tx: &C, key: &SealKey) -> Result<String> {
+    let known = sql::one(tx, "SELECT name, proof FROM installation WHERE id = 1", vec![]).await?;
+    if let Some(row) = known {
+        let open = key
+            .unseal("the store", &row.bytes("proof")?)
+            .map_err(|_| StoreError::WrongKey("the store".into()))?;
+        if open != PROOF.as_bytes() {
+            return Err(StoreError::WrongKey("the store".into()));
+        }
+        return row.text("name");
+    }
+    let name = format!("{:016x}", rand::random::<u64>());
+    let incarnation = format!("{:016x}", rand::random::<u64>());
+    sql::run(
+        tx,
+        "INSERT INTO installation (id, name, incarnation, proof, created_ms) \
+         VALUES (1, $1, $2, $3, now_ms())",
+        args![
+            name.clone(),
+            incarnation,
+            key.seal("the store", PROOF.as_bytes())?
+        ],
+    )
+    .await?;
+    Ok(name)
+}

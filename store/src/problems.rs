@@ -1,0 +1,148 @@
+//! Problems: rows that failed or wait, grouped by cause, worst first.
+
+use crate::{
+    Problem, Result, Store,
+    heads::{self, Lock},
+    resources,
+    sql::{self, Columns, args},
+    status,
+};
+use model::{
+    failure::Failure,
+    ids::{ContextId, RowId},
+};
+use std::collections::BTreeMap;
+
+/// Groups of one kind that are shown; the counts of a status tell of the others.
+const MOST: i64 = 500;
+
+impl Store {
+    /// Waiting and failed rows grouped by cause (cluster, app, code, message), worst first.
+    pub async fn problems(&self, context: &ContextId) -> Result<Vec<Problem>> {
+        let head = heads::known_context(&self.shared.read, context, Lock::None)
+            .await?
+            .row();
+        let parked = status::parked(&self.shared.read, &head).await?;
+        // Rank, problem, number of its first row.
+        let mut found: Vec<(u8, Problem, RowId)> = self.troubled(context).await?;
+        found.extend(self.waiting(context, &parked).await?);
+        found.sort_by_key(|(rank, problem, first)| (*rank, -problem.count, *first));
+        let singles: Vec<RowId> = found
+            .iter()
+            .filter(|(_, problem, _)| problem.count == 1)
+            .map(|(.., first)| *first)
+            .collect();
+        let keys: BTreeMap<RowId, _> = self
+            .rows(context, &singles)
+            .await?
+            .into_iter()
+            .map(|row| (row.id, row.key))
+            .collect();
+        Ok(found
+            .into_iter()
+            .map(|(_, mut problem, first)| {
+                if problem.count == 1 {
+                    problem.resource = keys.get(&first).cloned();
+                }
+                problem
+            })
+            .collect())
+    }
+
+    /// Failed and Retrying rows by what they say.
+    async fn troubled(&self, context: &ContextId) -> Result<Vec<(u8, Problem, RowId)>> {
+        let rows = sql::all(
+            &self.shared.read,
+            "SELECT state, goal, cluster, app, error_code, error_message, COUNT(*) AS n, \
+             MIN(id) AS first, MAX(attempts) AS attempts, \
+             MIN(COALESCE(failing_since_ms, since_ms)) AS since, \
+             MIN(next_attempt_ms) AS next, MIN(blocked_by) AS blocked_by \
+             FROM resource WHERE context = $1 AND state IN ('Failed', 'Retrying') \
+             GROUP BY state, goal, cluster, app, error_code, error_message \
+             ORDER BY state, COUNT(*) DESC LIMIT $2",
+            args![context.0.clone(), MOST],
+        )
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let failed = row.text("state")? == "Failed";
+                let failure = resources::failure(row)?.unwrap_or_else(|| Failure {
+                    code: "waiting".into(),
+                    message: "waits".into(),
+                });
+                let problem = Problem {
+                    cluster: Some(row.parsed("cluster")?),
+                    app: Some(row.text("app")?),
+                    resource: None,
+                    count: row.int("n")?,
+                    goal: row.parsed("goal")?,
+                    failure,
+                    attempts: row.int("attempts")? as i32,
+                    since_ms: row.int("since")?,
+                    next_attempt_ms: row.int_opt("next")?,
+                    blocked_by: row.text_opt("blocked_by")?,
+                };
+                let rank = if failed { 0 } else { 2 };
+                Ok((rank, problem, row.int("first")? as RowId))
+            })
+            .collect()
+    }
+
+    /// Pending rows on parked clusters, and those that wait for something they name.
+    async fn waiting(
+        &self,
+        context: &ContextId,
+        parked: &BTreeMap<model::ids::ClusterId, status::Parked>,
+    ) -> Result<Vec<(u8, Problem, RowId)>> {
+        let rows = sql::all(
+            &self.shared.read,
+            "SELECT goal, cluster, app, blocked_by, parked, COUNT(*) AS n, MIN(id) AS first, \
+             MAX(attempts) AS attempts, MIN(since_ms) AS since FROM \
+             (SELECT goal, cluster, app, id, attempts, since_ms, 1 AS parked, \
+             CAST(NULL AS TEXT) AS blocked_by \
+             FROM resource WHERE context = $1 AND state = 'Pending' \
+             AND cluster IN (SELECT v.id FROM json_rows($3; id text) AS v) \
+             UNION ALL \
+             SELECT goal, cluster, app, id, attempts, since_ms, 0 AS parked, blocked_by \
+             FROM resource WHERE context = $1 AND state = 'Pending' \
+             AND blocked_by IS NOT NULL \
+             AND cluster NOT IN (SELECT v.id FROM json_rows($3; id text) AS v)) AS w \
+             GROUP BY goal, cluster, app, blocked_by, parked ORDER BY COUNT(*) DESC LIMIT $2",
+            args![context.0.clone(), MOST, sql::json_list(parked.keys())],
+        )
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let cluster = row.parsed("cluster")?;
+                let blocked_by = row.text_opt("blocked_by")?;
+                let mut problem = Problem {
+                    app: Some(row.text("app")?),
+                    resource: None,
+                    count: row.int("n")?,
+                    goal: row.parsed("goal")?,
+                    failure: Failure {
+                        code: "blocked".into(),
+                        message: blocked_by.clone().unwrap_or_default(),
+                    },
+                    attempts: row.int("attempts")? as i32,
+                    since_ms: row.int("since")?,
+                    next_attempt_ms: None,
+                    blocked_by,
+                    cluster: None,
+                };
+                let mut rank = 3;
+                if let Some(parked) = parked.get(&cluster) {
+                    rank = 1;
+                    problem.attempts = parked.attempts;
+                    problem.since_ms = parked.since_ms.max(problem.since_ms);
+                    problem.next_attempt_ms = parked.next_probe_ms;
+                    if let Some(error) = &parked.error {
+                        problem.failure = error.clone();
+                    }
+                }
+                problem.cluster = Some(cluster);
+                Ok((rank, problem, row.int("first")? as RowId))
+            })
+            .collect()
+    }
+}

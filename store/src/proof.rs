@@ -1,0 +1,118 @@
+//! The proof before Terminated: what to list, and what was found after all (protocol §6).
+
+use crate::{
+    FoundAgain, ProofScope, Result, Store,
+    heads::{self, Lock},
+    sheet::{Sheet, With},
+    sql::{self, Columns, args, transact},
+};
+use model::{
+    ids::{ClusterId, ContextId, Fence, RowId},
+    state::{Goal, ResourceEvent, ResourceState},
+};
+use std::collections::BTreeMap;
+
+impl Store {
+    /// For `count` clusters of the context from `offset` (by id): the kinds used there. Kinds and
+    /// clusters that nothing was ever sent of or to are left out, shared kinds too (they do not
+    /// carry the context's label).
+    pub async fn proof_scope(
+        &self,
+        context: &ContextId,
+        fence: Fence,
+        offset: usize,
+        count: usize,
+    ) -> Result<ProofScope> {
+        let db = &self.shared.read;
+        let head = heads::known_context(db, context, Lock::None).await?;
+        if !head.is(fence) || head.goal != Goal::Delete {
+            return Ok(ProofScope {
+                superseded: true,
+                ..ProofScope::default()
+            });
+        }
+        let unexpired = sql::one(
+            db,
+            "SELECT COALESCE(MAX(effect_until) - now_ms() + 1, 0) AS ms FROM attempt \
+             WHERE context = $1 AND effect_until >= now_ms()",
+            args![context.0.clone()],
+        )
+        .await?;
+        let wait_ms = unexpired.map_or(Ok(0), |row| row.int("ms"))?.max(0) as u64;
+        let rows = sql::all(
+            db,
+            "SELECT DISTINCT r.cluster, r.grp, r.version, r.kind FROM resource r \
+             JOIN (SELECT DISTINCT cluster FROM resource WHERE context = $1 \
+             ORDER BY cluster LIMIT $2 OFFSET $3) AS c ON c.cluster = r.cluster \
+             WHERE r.context = $1 AND r.shared = 0 AND r.sent > 0 \
+             ORDER BY r.cluster, r.grp, r.version, r.kind",
+            args![context.0.clone(), count as i64, offset as i64],
+        )
+        .await?;
+        let mut clusters: BTreeMap<ClusterId, Vec<(String, String, String)>> = BTreeMap::new();
+        for row in &rows {
+            clusters.entry(row.parsed("cluster")?).or_default().push((
+                row.text("grp")?,
+                row.text("version")?,
+                row.text("kind")?,
+            ));
+        }
+        Ok(ProofScope {
+            superseded: false,
+            wait_ms,
+            clusters: clusters.into_iter().collect(),
+        })
+    }
+
+    /// Objects found by the proof go back to Pending(Delete); the number of rows that did. An
+    /// object without a row (what a controller made) counts for nothing here.
+    pub async fn found_again(
+        &self,
+        context: &ContextId,
+        fence: Fence,
+        found: Vec<FoundAgain>,
+    ) -> Result<usize> {
+        if found.is_empty() {
+            return Ok(0);
+        }
+        transact!(self, tx, {
+            let head = heads::known_context(&tx, context, Lock::Share).await?;
+            if !head.is(fence) || head.goal != Goal::Delete {
+                return Ok(0);
+            }
+            let by_key: BTreeMap<String, &str> = found
+                .iter()
+                .map(|found| (found.key.to_string(), found.uid.as_str()))
+                .collect();
+            let rows = sql::all(
+                &tx,
+                "SELECT r.id FROM resource r WHERE r.context = $1 AND r.state = 'Deleted' AND r.kept IS NULL \
+                 AND r.key IN (SELECT v.key FROM json_rows($2; key text) AS v) ORDER BY r.id",
+                args![context.0.clone(), sql::json_list(by_key.keys())],
+            )
+            .await?;
+            let mut ids = Vec::with_capacity(rows.len());
+            for row in &rows {
+                ids.push(row.int("id")? as RowId);
+            }
+            let mut sheet = Sheet::load(&tx, ids.iter().map(|id| (context, *id))).await?;
+            let mut moved = 0;
+            for id in ids {
+                let Some(row) = sheet.row(context, id) else {
+                    continue;
+                };
+                let uid = by_key.get(&row.key.to_string()).map(|uid| (*uid).to_owned());
+                // Another transaction may have been first.
+                if row.state != ResourceState::Deleted {
+                    continue;
+                }
+                if sheet.fire(&head, id, ResourceEvent::Found, With::default()) {
+                    sheet.count(context, id, |row| row.uid = uid);
+                    moved += 1;
+                }
+            }
+            sheet.finish(&tx).await?;
+            Ok(moved)
+        })
+    }
+}

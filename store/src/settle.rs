@@ -1,0 +1,104 @@
+//! Settling a context: its rows, counted in SQL and folded by the model, become one event.
+
+use crate::{
+    Result, SettleRow, Store, claims,
+    heads::{self, Head, Lock},
+    log::{self, Line},
+    resources,
+    sql::{self, Columns, args, transact},
+};
+use model::{
+    health::{Counts, HeldBack, Trouble, fold},
+    ids::{ContextId, Fence},
+    state::{ContextState, Goal, ResourceState, context},
+};
+use sea_orm::ConnectionTrait;
+
+impl Store {
+    /// Compare-and-set on (fence, state), folded from the rows in SQL, fence + 1. Terminated asks
+    /// for more: no attempt of the context may be unexpired, and its claims end with it.
+    pub async fn settle(&self, context: &ContextId, fence: Fence) -> Result<SettleRow> {
+        transact!(self, tx, {
+            let head = heads::known_context(&tx, context, Lock::Update).await?;
+            if !head.is(fence) || head.state.is_settled() {
+                return Ok(SettleRow::Moved);
+            }
+            let Some(event) = fold(counts(&tx, &head).await?).event() else {
+                return Ok(SettleRow::Unfinished);
+            };
+            let Ok(Some(to)) = context::next(Some(head.state), event) else {
+                return Ok(SettleRow::Unfinished);
+            };
+            if to == ContextState::Terminated {
+                if unexpired(&tx, context).await? {
+                    return Ok(SettleRow::Unfinished);
+                }
+                claims::release_all(&tx, context).await?;
+                let sql = "DELETE FROM attempt WHERE context = $1";
+                sql::run(&tx, sql, args![context.0.clone()]).await?;
+            }
+            let fence = sql::next_fence(&tx).await?;
+            sql::run(
+                &tx,
+                "UPDATE context SET state = $2, fence = $3, changed_ms = now_ms(), \
+                 blocked_by = NULL WHERE id = $1",
+                args![context.0.clone(), to.as_str(), fence],
+            )
+            .await?;
+            let line = Line::of_context(&head, Some(head.state), to, event);
+            log::append(&tx, &[line]).await?;
+            Ok(SettleRow::Settled(to))
+        })
+    }
+}
+
+async fn counts<C: ConnectionTrait>(db: &C, head: &Head) -> Result<Counts> {
+    let rows = sql::all(
+        db,
+        "SELECT state, goal, app, cluster, wave, shared, COUNT(*) AS n FROM resource \
+         WHERE context = $1 GROUP BY state, goal, app, cluster, wave, shared",
+        args![head.id.0.clone()],
+    )
+    .await?;
+    let mut groups = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let goal: Goal = row.parsed("goal")?;
+        let state = ResourceState::from_name(&row.text("state")?, goal)
+            .map_err(|error| sql::corrupt(&error.to_string()))?;
+        let place = Trouble {
+            app: row.text("app")?,
+            cluster: row.parsed("cluster")?,
+            wave: row.int("wave")? as i32,
+            class: resources::class(row.int("shared")?),
+        };
+        groups.push((state, place, row.int("n")? as u64));
+    }
+    let troubles = groups
+        .iter()
+        .filter(|(state, ..)| matches!(state, ResourceState::Failed(_)))
+        .map(|(_, place, _)| place.clone());
+    let held_back = HeldBack::new(troubles, &head.apps, head.goal);
+    let mut counts = Counts::default();
+    for (state, at, n) in &groups {
+        let mut one = Counts::default();
+        one.add(*state, head.goal, || {
+            held_back.holds_at(&at.app, &at.cluster, at.wave, at.class)
+        });
+        counts.reached += one.reached * n;
+        counts.failed += one.failed * n;
+        counts.held_back += one.held_back * n;
+        counts.open += one.open * n;
+    }
+    Ok(counts)
+}
+
+/// A request of the context may still take effect.
+async fn unexpired<C: ConnectionTrait>(db: &C, context: &ContextId) -> Result<bool> {
+    let row = sql::one(
+        db,
+        "SELECT 1 AS n FROM attempt WHERE context = $1 AND effect_until >= now_ms() LIMIT 1",
+        args![context.0.clone()],
+    )
+    .await?;
+    Ok(row.is_some())
+}

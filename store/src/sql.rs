@@ -1,0 +1,340 @@
+//! The two databases as one: dialect words, transactions with bounded retries, typed columns.
+//!
+//! All SQL of this crate is written once, with `$n` parameters, and these words:
+//! `now_ms()` (database time, ms since the epoch), `LOCK SHARE` / `LOCK UPDATE [OF t]` (row locks;
+//! SQLite has one writer and needs none), `json_rows($n; a int, b text)` (a table made of one
+//! parameter, a JSON array of arrays: one prepared statement whatever the number of rows).
+
+use crate::{Result, StoreError};
+use sea_orm::{
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait, Value,
+};
+use std::{borrow::Cow, time::Duration};
+
+/// Parameters of a statement.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { vec![$(::sea_orm::Value::from($value)),*] };
+}
+pub(crate) use args;
+
+/// Runs the body in a write transaction `$tx`, commits if it is Ok; once more, a bounded number
+/// of times, when the database says that nothing of it happened (lock, deadlock, serialization).
+/// The body may run several times and must move nothing out of its surroundings.
+macro_rules! transact {
+    ($store:expr, $tx:ident, $body:expr) => {{
+        let mut tries = $crate::sql::Tries::default();
+        loop {
+            let outcome = match $crate::sql::begin(&$store.shared.write).await {
+                Ok($tx) => {
+                    let result: $crate::Result<_> = async { $body }.await;
+                    $crate::sql::finish($tx, result).await
+                }
+                Err(error) => Err(error),
+            };
+            match outcome {
+                Err(error) if tries.again(&error).await => {}
+                outcome => break outcome,
+            }
+        }
+    }};
+}
+pub(crate) use transact;
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        Self::Db(Box::new(error))
+    }
+}
+
+/// How often a transaction was tried.
+#[derive(Default)]
+pub(crate) struct Tries(u32);
+
+impl Tries {
+    const MOST: u32 = 10;
+
+    /// True after a pause if `error` says that the transaction did not happen and may be repeated.
+    pub(crate) async fn again(&mut self, error: &StoreError) -> bool {
+        if !did_not_happen(error) || self.0 >= Self::MOST {
+            return false;
+        }
+        self.0 += 1;
+        let most = 5_u64 << self.0.min(6);
+        tokio::time::sleep(Duration::from_millis(rand::random_range(1..=most))).await;
+        true
+    }
+}
+
+/// The database itself undid the transaction, for a reason that passes.
+pub(crate) fn did_not_happen(error: &StoreError) -> bool {
+    let StoreError::Db(error) = error else {
+        return false;
+    };
+    let text = error.to_string();
+    [
+        "database is locked",
+        "database table is locked",
+        "deadlock detected",
+        "could not serialize access",
+        "cluster_uid",
+    ]
+    .iter()
+    .any(|passing| text.contains(passing))
+}
+
+pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction> {
+    let options = TransactionOptions {
+        isolation_level: None,
+        access_mode: Some(AccessMode::ReadWrite),
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+    };
+    Ok(db.begin_with_options(options).await?)
+}
+
+pub(crate) async fn finish<T>(tx: DatabaseTransaction, result: Result<T>) -> Result<T> {
+    match result {
+        Ok(value) => {
+            tx.commit().await?;
+            Ok(value)
+        }
+        Err(error) => {
+            // The first error is the one to tell; a connection that cannot roll back is dropped.
+            if let Err(second) = tx.rollback().await {
+                tracing::debug!(error = %second, "rollback");
+            }
+            Err(error)
+        }
+    }
+}
+
+pub(crate) async fn all<C: ConnectionTrait>(
+    db: &C,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<Vec<QueryResult>> {
+    Ok(db.query_all_raw(statement(db, sql, values)).await?)
+}
+
+pub(crate) async fn one<C: ConnectionTrait>(
+    db: &C,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<Option<QueryResult>> {
+    Ok(db.query_one_raw(statement(db, sql, values)).await?)
+}
+
+/// Number of rows that were written.
+pub(crate) async fn run<C: ConnectionTrait>(
+    db: &C,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<u64> {
+    Ok(db
+        .execute_raw(statement(db, sql, values))
+        .await?
+        .rows_affected())
+}
+
+/// Database time.
+pub(crate) async fn now_ms<C: ConnectionTrait>(db: &C) -> Result<i64> {
+    let row = one(db, "SELECT now_ms() AS now", vec![]).await?;
+    row.ok_or_else(|| corrupt("the time is missing"))?.int("now")
+}
+
+/// The next fence of this store: greater than every one before.
+pub(crate) async fn next_fence<C: ConnectionTrait>(db: &C) -> Result<i64> {
+    let sql = match db.get_database_backend() {
+        DbBackend::Postgres => "SELECT nextval('fence_seq') AS value",
+        _ => "UPDATE fence_seq SET value = value + 1 RETURNING value",
+    };
+    let row = one(db, sql, vec![]).await?;
+    row.ok_or_else(|| corrupt("the fence sequence is missing"))?
+        .int("value")
+}
+
+/// Waits until every earlier writer of the operation log has committed, so that numbers become
+/// visible in their order and a reader that resumes after a number misses nothing. Taken last in
+/// a transaction: nothing is locked after it.
+pub(crate) async fn lock_log<C: ConnectionTrait>(db: &C) -> Result<()> {
+    advisory(db, "pg_advisory_xact_lock", 7_237_112).await
+}
+
+/// Documents are written by one transaction at a time; an accept reads them meanwhile unchanged.
+pub(crate) async fn lock_documents<C: ConnectionTrait>(db: &C, write: bool) -> Result<()> {
+    let function = if write {
+        "pg_advisory_xact_lock"
+    } else {
+        "pg_advisory_xact_lock_shared"
+    };
+    advisory(db, function, 7_237_113).await
+}
+
+async fn advisory<C: ConnectionTrait>(db: &C, function: &str, number: i64) -> Result<()> {
+    if db.get_database_backend() == DbBackend::Postgres {
+        db.execute_unprepared(&format!("SELECT {function}({number})"))
+            .await?;
+    }
+    Ok(())
+}
+
+/// What the database holds is not what this crate wrote.
+pub(crate) fn corrupt(what: &str) -> StoreError {
+    StoreError::Db(what.to_owned().into())
+}
+
+fn statement<C: ConnectionTrait>(db: &C, sql: &str, values: Vec<Value>) -> Statement {
+    let backend = db.get_database_backend();
+    let sql = translate(sql, backend == DbBackend::Postgres);
+    Statement::from_sql_and_values(backend, sql, values)
+}
+
+fn translate(sql: &str, postgres: bool) -> String {
+    let mut sql = Cow::Borrowed(sql);
+    if sql.contains("now_ms()") {
+        let now = if postgres {
+            "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+        } else {
+            "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+        };
+        sql = sql.replace("now_ms()", now).into();
+    }
+    while let Some((head, rest)) = sql.split_once("json_rows(") {
+        let Some((table, tail)) = rest.split_once(')') else {
+            break;
+        };
+        sql = format!("{head}{}{tail}", json_rows(table, postgres)).into();
+    }
+    while let Some(at) = sql.find("LOCK ") {
+        let (head, rest) = sql.split_at(at);
+        let rest = &rest[5..];
+        sql = if postgres {
+            format!("{head}FOR {rest}")
+        } else {
+            let rest = rest.trim_start_matches(|c: char| c.is_ascii_uppercase());
+            let rest = match rest.strip_prefix(" OF ") {
+                Some(of) => of.trim_start_matches(|c: char| c.is_ascii_lowercase()),
+                None => rest,
+            };
+            format!("{head}{rest}")
+        }
+        .into();
+    }
+    sql.into_owned()
+}
+
+/// `$1; a int, b text` as a derived table.
+fn json_rows(table: &str, postgres: bool) -> String {
+    let (parameter, columns) = table.split_once(';').unwrap_or((table, ""));
+    let columns: Vec<String> = columns
+        .split(',')
+        .enumerate()
+        .map(|(i, column)| {
+            let (name, kind) = column.trim().split_once(' ').unwrap_or((column, "text"));
+            match (postgres, kind) {
+                (true, "int") => format!("CAST(j.value->>{i} AS BIGINT) AS {name}"),
+                (true, _) => format!("j.value->>{i} AS {name}"),
+                (false, _) => format!("json_extract(j.value, '$[{i}]') AS {name}"),
+            }
+        })
+        .collect();
+    let columns = columns.join(", ");
+    if postgres {
+        format!("(SELECT {columns} FROM json_array_elements(CAST({parameter} AS JSON)) AS j(value))")
+    } else {
+        format!("(SELECT {columns} FROM json_each({parameter}) AS j)")
+    }
+}
+
+/// The parameter of `json_rows`. NUL has no place in PostgreSQL's text.
+pub(crate) fn json_param(rows: &[serde_json::Value]) -> String {
+    serde_json::Value::Array(rows.to_vec())
+        .to_string()
+        .replace("\\u0000", "\u{fffd}")
+}
+
+/// A list of single values as `json_rows` wants it.
+pub(crate) fn json_list<T: serde::Serialize>(values: impl IntoIterator<Item = T>) -> String {
+    let rows: Vec<_> = values
+        .into_iter()
+        .map(|value| serde_json::json!([value]))
+        .collect();
+    json_param(&rows)
+}
+
+/// Columns by name.
+pub(crate) trait Columns {
+    fn int(&self, column: &str) -> Result<i64>;
+    fn int_opt(&self, column: &str) -> Result<Option<i64>>;
+    fn text(&self, column: &str) -> Result<String>;
+    fn text_opt(&self, column: &str) -> Result<Option<String>>;
+    fn bytes(&self, column: &str) -> Result<Vec<u8>>;
+    /// Text that one of our types reads.
+    fn parsed<T: std::str::FromStr>(&self, column: &str) -> Result<T>
+    where
+        T::Err: std::error::Error + Send + Sync + 'static;
+    /// JSON that one of our types reads.
+    fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> Result<T>;
+}
+
+impl Columns for QueryResult {
+    fn int(&self, column: &str) -> Result<i64> {
+        Ok(self.try_get("", column)?)
+    }
+    fn int_opt(&self, column: &str) -> Result<Option<i64>> {
+        Ok(self.try_get("", column)?)
+    }
+    fn text(&self, column: &str) -> Result<String> {
+        Ok(self.try_get("", column)?)
+    }
+    fn text_opt(&self, column: &str) -> Result<Option<String>> {
+        Ok(self.try_get("", column)?)
+    }
+    fn bytes(&self, column: &str) -> Result<Vec<u8>> {
+        Ok(self.try_get("", column)?)
+    }
+    fn parsed<T: std::str::FromStr>(&self, column: &str) -> Result<T>
+    where
+        T::Err: std::error::Error + Send + Sync + 'static,
+    {
+        self.text(column)?
+            .parse()
+            .map_err(|error: T::Err| StoreError::Db(Box::new(error)))
+    }
+    fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> Result<T> {
+        from_json(&self.text(column)?)
+    }
+}
+
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| StoreError::Db(Box::new(error)))
+}
+
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| StoreError::Db(Box::new(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::translate;
+
+    #[test]
+    fn the_words_become_each_database_s_own() {
+        let sql = "SELECT r.a FROM json_rows($1; a int, b text) v JOIN r ON r.a = v.a \
+                   WHERE r.t < now_ms() ORDER BY r.a LOCK UPDATE OF r";
+        assert_eq!(
+            translate(sql, false).trim(),
+            "SELECT r.a FROM (SELECT json_extract(j.value, '$[0]') AS a, \
+             json_extract(j.value, '$[1]') AS b FROM json_each($1) AS j) v JOIN r ON r.a = v.a \
+             WHERE r.t < CAST(unixepoch('subsec') * 1000 AS INTEGER) ORDER BY r.a"
+        );
+        assert_eq!(
+            translate(sql, true),
+            "SELECT r.a FROM (SELECT CAST(j.value->>0 AS BIGINT) AS a, j.value->>1 AS b \
+             FROM json_array_elements(CAST($1 AS JSON)) AS j(value)) v JOIN r ON r.a = v.a \
+             WHERE r.t < CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) \
+             ORDER BY r.a FOR UPDATE OF r"
+        );
+    }
+}

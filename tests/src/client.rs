@@ -1,0 +1,166 @@
+//! One DIG through gRPC.
+
+use crate::until;
+use proto::v1::{
+    ApproveRequest, ContextState, DeleteDeploymentIntentGroupRequest, DigState, Event, GetStatusRequest,
+    InstantiateRequest, LifecycleResponse, ListEventsRequest, Resource, ResourceState, StatusHead, StatusView,
+    TerminateRequest,
+    document_service_client::DocumentServiceClient, get_status_response::Part,
+    lifecycle_service_client::LifecycleServiceClient,
+};
+use tonic::{Status, transport::Channel};
+
+#[derive(Clone)]
+pub struct Dig {
+    client: LifecycleServiceClient<Channel>,
+    documents: DocumentServiceClient<Channel>,
+    name: String,
+}
+
+/// A status with its resources.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub head: StatusHead,
+    pub resources: Vec<Resource>,
+}
+
+impl Snapshot {
+    pub fn dig(&self) -> DigState {
+        self.head.state()
+    }
+
+    pub fn context(&self) -> Option<ContextState> {
+        self.head.context.as_ref().map(|c| c.state())
+    }
+
+    pub fn resource(&self, cluster: &str, name: &str) -> &Resource {
+        let found = self.resources.iter().find(|r| r.cluster == format!("sandbox+{cluster}") && r.name == name);
+        found.unwrap_or_else(|| panic!("no {name} on {cluster}: {:?}", self.resources))
+    }
+
+    pub fn state(&self, cluster: &str, name: &str) -> ResourceState {
+        self.resource(cluster, name).deployed_status()
+    }
+
+    /// Number of resources in a state, as shown row by row.
+    pub fn count(&self, state: ResourceState) -> usize {
+        self.resources.iter().filter(|r| r.deployed_status() == state).count()
+    }
+}
+
+impl Dig {
+    pub fn new(channel: Channel, name: &str) -> Self {
+        Self {
+            client: LifecycleServiceClient::new(channel.clone()),
+            documents: DocumentServiceClient::new(channel),
+            name: name.into(),
+        }
+    }
+
+    pub async fn approve(&self) -> Result<LifecycleResponse, Status> {
+        let request = ApproveRequest { project: "p".into(), name: self.name.clone(), ..Default::default() };
+        Ok(self.client.clone().approve(request).await?.into_inner())
+    }
+
+    pub async fn instantiate(&self) -> Result<LifecycleResponse, Status> {
+        self.instantiate_as("").await
+    }
+
+    /// With a request id.
+    pub async fn instantiate_as(&self, request_id: &str) -> Result<LifecycleResponse, Status> {
+        let request = InstantiateRequest {
+            project: "p".into(),
+            name: self.name.clone(),
+            request_id: request_id.into(),
+            ..Default::default()
+        };
+        Ok(self.client.clone().instantiate(request).await?.into_inner())
+    }
+
+    pub async fn terminate(&self) -> Result<LifecycleResponse, Status> {
+        let request = TerminateRequest { project: "p".into(), name: self.name.clone(), ..Default::default() };
+        Ok(self.client.clone().terminate(request).await?.into_inner())
+    }
+
+    pub async fn delete(&self) -> Result<(), Status> {
+        let request = DeleteDeploymentIntentGroupRequest {
+            project: "p".into(),
+            name: self.name.clone(),
+            ..Default::default()
+        };
+        self.documents.clone().delete_deployment_intent_group(request).await?;
+        Ok(())
+    }
+
+    pub async fn status(&self) -> Snapshot {
+        self.try_status().await.unwrap()
+    }
+
+    async fn try_status(&self) -> Result<Snapshot, Status> {
+        let request = GetStatusRequest { project: "p".into(), name: self.name.clone(), ..Default::default() };
+        let mut stream = self.client.clone().get_status(request).await?.into_inner();
+        let mut head = None;
+        let mut resources = vec![];
+        while let Some(message) = stream.message().await? {
+            match message.part {
+                Some(Part::Head(h)) => head = Some(h),
+                Some(Part::Resources(chunk)) => resources.extend(chunk.resources),
+                None => {}
+            }
+        }
+        Ok(Snapshot { head: head.ok_or_else(|| Status::data_loss("no head"))?, resources })
+    }
+
+    pub async fn events(&self) -> Vec<Event> {
+        let request = ListEventsRequest { project: "p".into(), name: self.name.clone(), ..Default::default() };
+        let mut stream = self.client.clone().list_events(request).await.unwrap().into_inner();
+        let mut events = vec![];
+        while let Some(message) = stream.message().await.unwrap() {
+            events.extend(message.events);
+        }
+        events
+    }
+
+    /// States the context went through, oldest first, of the given life (or all).
+    pub async fn context_states(&self, context: &str) -> Vec<String> {
+        let events = self.events().await;
+        let of_context = |e: &&Event| e.object.is_empty() && e.context_id == context && e.from != e.to;
+        let mut states: Vec<String> = events.iter().filter(of_context).map(|e| e.to.clone()).collect();
+        states.dedup();
+        states
+    }
+
+    /// Waits until the status is as wanted; an api that does not answer meanwhile is waited for.
+    pub async fn until(&self, what: &str, is: impl Fn(&Snapshot) -> bool) -> Snapshot {
+        until(&format!("{}: {what}", self.name), || async { self.try_status().await.ok().filter(&is) }).await
+    }
+
+    pub async fn until_context(&self, state: ContextState) -> Snapshot {
+        self.until(&format!("context {state:?}"), |s| s.context() == Some(state)).await
+    }
+
+    /// Waits for Instantiated or Terminated by the summary alone, which stays cheap when large.
+    pub async fn until_settled(&self) {
+        until(&format!("{}: settled", self.name), || async {
+            let request = GetStatusRequest {
+                project: "p".into(),
+                name: self.name.clone(),
+                view: StatusView::Summary.into(),
+                ..Default::default()
+            };
+            let mut stream = self.client.clone().get_status(request).await.ok()?.into_inner();
+            let Some(Part::Head(head)) = stream.message().await.ok()??.part else { return None };
+            let state = head.context?.state();
+            [ContextState::Instantiated, ContextState::Terminated].contains(&state).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn until_instantiated(&self) -> Snapshot {
+        self.until_context(ContextState::Instantiated).await
+    }
+
+    pub async fn until_terminated(&self) -> Snapshot {
+        self.until_context(ContextState::Terminated).await
+    }
+}

@@ -1,0 +1,27 @@
+//! What the suites across crates share: a whole stack in one process, a client, an inventory.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+pub mod client;
+pub mod clusters;
+pub mod documents;
+pub mod stack;
+
+pub use client::Dig;
+pub use stack::Stack;
+
+use std::{future::Future, time::Duration};
+
+/// Longest wait for a condition: generous, a broken promise shows as a wait that ends here.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks at `what` until it is `Some`.
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let ends = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < ends, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,201 @@
+//! Temporal's dev server, sandbox clusters, store, api and worker, in one process on free ports.
+
+use crate::{client::Dig, documents, until};
+use sandbox::host::{Fault, FaultKind, Host, HostConfig, LogEntry, Verb};
+use std::{path::PathBuf, sync::OnceLock, time::Duration};
+use tempfile::TempDir;
+use temporal::{Server, embedded};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+/// A process's part that can be stopped and started again.
+pub struct Part {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Part {
+    /// Asks it to end and waits for it.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+pub struct Stack {
+    pub host: Host,
+    pub channel: Channel,
+    pub temporal: embedded::Running,
+    pub dir: TempDir,
+    worker: Option<Part>,
+    api: Option<Part>,
+}
+
+/// The Temporal CLI, found or fetched once per process.
+pub fn temporal_cli() -> PathBuf {
+    static CLI: OnceLock<PathBuf> = OnceLock::new();
+    CLI.get_or_init(|| embedded::resolve(&mut |line| eprintln(line)).unwrap().binary).clone()
+}
+
+#[allow(clippy::print_stderr, reason = "a download is announced")]
+fn eprintln(line: &str) {
+    eprintln!("{line}");
+}
+
+impl Stack {
+    /// A stack with `clusters` sandbox clusters `c1` …, registered as `sandbox+c1` ….
+    pub async fn start(clusters: usize) -> Self {
+        Self::start_with(HostConfig::simulated(clusters)).await
+    }
+
+    pub async fn start_with(config: HostConfig) -> Self {
+        // RUST_LOG shows what the stack says.
+        let logs = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
+        let _ = logs.with_test_writer().try_init();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("muster.key"), "07".repeat(32)).unwrap();
+        set_private(&dir.path().join("muster.key"));
+        let server = embedded::DevServer {
+            binary: temporal_cli(),
+            file: Some(dir.path().join("temporal.db")),
+            port: 0,
+            ui_port: None,
+        };
+        let temporal = server.start().await.unwrap();
+        let host = Host::start(config).await.unwrap();
+        let stop = CancellationToken::new();
+        let server = api::Server::bind(api::Config::embedded(
+            &store_url(&dir),
+            Server { address: Some(temporal.address.clone()), namespace: None },
+            "127.0.0.1:0".parse().unwrap(),
+            None,
+            dir.path().join("muster.key"),
+        ))
+        .await
+        .unwrap();
+        let grpc = server.bound().unwrap().grpc;
+        let until = stop.clone().cancelled_owned();
+        let task = tokio::spawn(async move { server.run(until).await.unwrap() });
+        let api = Some(Part { stop, task });
+        let channel = Channel::from_shared(format!("http://{grpc}")).unwrap().connect_lazy();
+        let mut stack = Self { host, channel, temporal, dir, worker: None, api };
+        stack.start_worker();
+        stack.register_clusters().await;
+        stack
+    }
+
+    pub fn start_worker(&mut self) {
+        let server = Server { address: Some(self.temporal.address.clone()), namespace: None };
+        let mut config = worker::Config::embedded(&store_url(&self.dir), server, self.dir.path().join("muster.key"));
+        config.grace = Duration::from_secs(5);
+        let stop = CancellationToken::new();
+        let until = stop.clone().cancelled_owned();
+        let task = tokio::spawn(async move { worker::run(config, until).await.unwrap() });
+        self.worker = Some(Part { stop, task });
+    }
+
+    /// Graceful stop, as by SIGTERM.
+    pub async fn stop_worker(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.stop().await;
+        }
+    }
+
+    pub async fn stop_api(&mut self) {
+        if let Some(api) = self.api.take() {
+            api.stop().await;
+        }
+    }
+
+    async fn register_clusters(&self) {
+        // The api answers before its store is open.
+        until("clusters are registered", || async {
+            let mut upload = documents::Upload::default();
+            for (i, cluster) in self.host.clusters().into_iter().enumerate() {
+                let labels = format!("sandbox: \"true\", zone: z{}", i % 3 + 1);
+                upload.cluster("sandbox", &cluster.name, &labels, &cluster.kubeconfig);
+            }
+            match self.apply(upload).await {
+                Ok(_) => Some(()),
+                Err(status) if status.code() == tonic::Code::Unavailable => None,
+                Err(status) => panic!("{status:?}"),
+            }
+        })
+        .await;
+    }
+
+    /// Applies documents.
+    pub async fn apply(&self, upload: documents::Upload) -> Result<proto::v1::ApplyResponse, tonic::Status> {
+        documents::apply(self.channel.clone(), upload).await
+    }
+
+    /// Applies a composite app and a DIG of the same name in project `p`, approved.
+    pub async fn approved(&self, name: &str, apps: &[documents::App], spec: &str) -> Dig {
+        let dig = self.created(name, apps, spec).await;
+        dig.approve().await.unwrap();
+        dig
+    }
+
+    pub async fn created(&self, name: &str, apps: &[documents::App], spec: &str) -> Dig {
+        let mut upload = documents::Upload::default();
+        upload.app(name, "v1", apps);
+        upload.dig(name, spec);
+        self.apply(upload).await.unwrap();
+        self.dig(name)
+    }
+
+    pub fn dig(&self, name: &str) -> Dig {
+        Dig::new(self.channel.clone(), name)
+    }
+
+    pub fn fault(&self, cluster: &str, kind: FaultKind) {
+        self.host.fault(cluster, kind).unwrap();
+    }
+
+    pub fn fault_where(&self, cluster: &str, fault: Fault) {
+        self.host.fault(cluster, fault).unwrap();
+    }
+
+    pub async fn heal(&self, cluster: &str) {
+        self.host.heal(cluster).await.unwrap();
+    }
+
+    /// The requests a cluster got, oldest first.
+    pub fn log(&self, cluster: &str) -> Vec<LogEntry> {
+        self.host.log(cluster).unwrap()
+    }
+
+    /// Names of objects that were asked for with `verb`, in order.
+    pub fn asked(&self, cluster: &str, verb: Verb) -> Vec<String> {
+        let log = self.log(cluster);
+        log.iter().filter(|e| e.verb == verb).filter_map(|e| e.name.clone()).collect()
+    }
+
+    /// Ends everything in order.
+    pub async fn end(mut self) {
+        self.stop_worker().await;
+        self.stop_api().await;
+        self.host.shutdown().await;
+    }
+}
+
+pub fn store_url(dir: &TempDir) -> String {
+    format!("sqlite:{}", dir.path().join("muster.db").display())
+}
+
+fn set_private(file: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Where fail points are switched on: one folder for the process.
+pub fn failpoints() -> PathBuf {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap().keep();
+        activities::failpoint::look_in(dir.clone());
+        dir
+    })
+    .clone()
+}

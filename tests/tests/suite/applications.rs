@@ -1,0 +1,116 @@
+//! Real applications in and out, twice in a row; and nothing of them in histories or logs.
+
+use proto::v1::ResourceState as R;
+use std::path::PathBuf;
+use tests::{
+    Stack,
+    clusters::{client, inventory},
+    documents::{App, config_map, on},
+};
+
+/// Manifests that others wrote; `MUSTER_SHARED` names the folder.
+fn manifest(name: &str) -> Option<String> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared");
+    let shared = std::env::var_os("MUSTER_SHARED").map_or_else(|| PathBuf::from(beside), PathBuf::from);
+    let file = shared.join("data/manifests").join(name);
+    let text = std::fs::read_to_string(&file).ok();
+    if text.is_none() {
+        assert!(std::env::var_os("MUSTER_REQUIRE_ALL").is_none(), "{} is absent", file.display());
+        skipped(&format!("{} is absent; name its folder with MUSTER_SHARED", file.display()));
+    }
+    text
+}
+
+#[allow(clippy::print_stderr, reason = "a skip is said")]
+fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
+}
+
+async fn twice(file: &str, objects: usize) {
+    let Some(text) = manifest(file) else { return };
+    let clusters = ["c1", "c2", "c3"];
+    let stack = Stack::start(3).await;
+    let inventories = || async {
+        let mut all = vec![];
+        for c in clusters {
+            all.push(inventory(&client(&stack.host.cluster(c).unwrap().kubeconfig).await).await);
+        }
+        all
+    };
+    let before = inventories().await;
+    let dig = stack.approved("x", &[App::new("a", text)], &on(&clusters)).await;
+    for _ in 0..2 {
+        dig.instantiate().await.unwrap();
+        let status = dig.until_instantiated().await;
+        assert_eq!(status.count(R::Applied), 3 * objects, "{:?}", status.head.deployed_counts);
+        dig.terminate().await.unwrap();
+        let status = dig.until_terminated().await;
+        assert_eq!(status.count(R::Deleted), 3 * objects);
+        assert_eq!(inventories().await, before);
+    }
+    stack.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn online_boutique_goes_in_and_out_of_three_clusters_twice() {
+    twice("online-boutique.yaml", 35).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guestbook_goes_in_and_out_of_three_clusters_twice() {
+    twice("guestbook.yaml", 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ingress_nginx_goes_in_and_out_of_three_clusters_twice() {
+    twice("ingress-nginx.yaml", 19).await;
+}
+
+/// A word that nobody would write by chance.
+const MARKER: &str = "zq7-planted-marker";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn planted_markers_are_in_no_history_log_event_or_error_and_no_event_is_large() {
+    let stack = Stack::start(2).await;
+    let secret = format!(
+        "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData: {{password: {MARKER}-secret}}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata: {{key: {MARKER}-config}}\n"
+    );
+    // Refused by the server, which quotes the value in its answer.
+    let refused = format!(
+        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: bad}}\nspec: {{type: {MARKER}-value, ports: [{{port: 80}}]}}\n"
+    );
+    let many: String = (0..1_500).map(|i| config_map(&format!("m{i}"))).collect();
+    let apps = [App::new("a", secret), App::new("b", refused), App::new("c", many)];
+    let dig = stack.approved("x", &apps, &on(&["c1"])).await;
+    let context = dig.instantiate().await.unwrap().context_id;
+    dig.until("settled", |s| s.resources.iter().all(|r| r.deployed_status() != R::Pending)).await;
+    dig.terminate().await.unwrap();
+    dig.until_terminated().await;
+
+    let tokens: Vec<String> = stack.host.clusters().into_iter().map(|c| c.token).collect();
+    let mut planted: Vec<&str> = vec![MARKER];
+    planted.extend(tokens.iter().map(String::as_str));
+    let clean = |what: &str, bytes: &[u8]| {
+        for marker in &planted {
+            let hit = bytes.windows(marker.len()).any(|w| w == marker.as_bytes());
+            assert!(!hit, "a planted marker is in {what}");
+        }
+    };
+    let temporal = stack.temporal.client().await.unwrap();
+    let history = temporal.history_json(&format!("dig/p/x/{context}")).await.unwrap();
+    clean("the history", &history);
+    let parsed: serde_json::Value = serde_json::from_slice(&history).unwrap();
+    for event in parsed["events"].as_array().unwrap() {
+        assert!(event.to_string().len() < 64 << 10, "an event of {} bytes", event.to_string().len());
+    }
+    clean("the events", format!("{:?}", dig.events().await).as_bytes());
+    clean("the status", format!("{:?}", dig.status().await).as_bytes());
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(stack.dir.path()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect();
+    files.retain(|f| !f.ends_with("muster.key"));
+    for file in files {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        clean(&name, &std::fs::read(&file).unwrap());
+    }
+    stack.end().await;
+}

@@ -1,0 +1,14 @@
+//! The Temporal worker: hosts the workflows and the activities on two task queues, and replays
+//! histories. Holds no state: any number may run, and each may be killed at any time.
+
+mod config;
+mod host;
+mod key;
+mod metrics;
+mod register;
+mod replay;
+
+pub use config::{Config, ConfigError, LogFormat, Settings};
+pub use host::{WorkerError, run, run_reporting};
+pub use key::KeyError;
+pub use replay::{Replayed, replay};

@@ -1,0 +1,24 @@
+//! Which workflows and activities this binary has, said once for hosting and for replay.
+
+use temporal::{WorkerOptions, WorkflowReplayerOptions};
+use workflows::lifecycle::{Instantiate, Slice, Terminate};
+
+/// The workflow types, for a worker that runs them.
+pub(crate) fn hosted(options: &mut WorkerOptions) -> Result<(), String> {
+    options
+        .register_workflow::<Instantiate>()
+        .and_then(|options| options.register_workflow::<Terminate>())
+        .and_then(|options| options.register_workflow::<Slice>())
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}
+
+/// The same types, for a replay.
+pub(crate) fn replayed(options: &mut WorkflowReplayerOptions) -> Result<(), String> {
+    options
+        .register_workflow::<Instantiate>()
+        .and_then(|options| options.register_workflow::<Terminate>())
+        .and_then(|options| options.register_workflow::<Slice>())
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}

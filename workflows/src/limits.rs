@@ -1,0 +1,53 @@
+//! Every limit, timeout and retry policy of the engine (protocol §9).
+
+use std::time::Duration;
+
+/// Task queue of lifecycles and their work.
+pub const QUEUE: &str = "muster";
+/// Task queue of activities that wait, so that they eat no slots of those that work.
+pub const WATCH_QUEUE: &str = "muster-watch";
+
+/// W: no byte of a request leaves later than this after its open began.
+pub const SEND_WINDOW: Duration = Duration::from_millis(500);
+/// Network delay allowed for in `effect_until`.
+pub const EFFECT_SLACK: Duration = Duration::from_secs(10);
+/// Request time-out of a local (first) attempt.
+pub const LOCAL_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+/// Request time-out of a promoted attempt.
+pub const REGULAR_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// A cluster that did not answer this process for so long gets a hello before anything is opened.
+pub const HELLO_AFTER: Duration = Duration::from_secs(10);
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Resources driven by one workflow; a larger context is cut into slices.
+pub const INLINE_ROWS: usize = 2_000;
+pub const INLINE_BUNDLES: usize = 20;
+/// Local activities in flight per workflow.
+pub const WINDOW: usize = 32;
+/// Waves larger than this put up to [`CHUNK_ROWS`] rows into one activity.
+pub const CHUNK_ABOVE: usize = 64;
+pub const CHUNK_ROWS: usize = 32;
+/// Promoted activities in flight per workflow.
+pub const RETRY_SLOTS: usize = 20;
+/// Requests in flight per cluster and process: [`REQUESTS_FEW`] while at most
+/// [`FEW_CLUSTERS`] clusters are active, else [`REQUESTS_MANY`].
+pub const REQUESTS_FEW: usize = 32;
+pub const REQUESTS_MANY: usize = 8;
+pub const FEW_CLUSTERS: usize = 8;
+/// Results after which a workflow ends its task: the markers of one task travel in one message.
+pub const RESULTS_PER_TASK: u32 = 1_000;
+/// Clusters whose proof is taken by one activity.
+pub const PROOF_CLUSTERS: usize = 32;
+
+/// Probing of a parked cluster: first interval, factor, longest interval.
+pub const PROBE_INITIAL: Duration = Duration::from_secs(1);
+pub const PROBE_BACKOFF: f64 = 2.0;
+pub const PROBE_MAX: Duration = Duration::from_secs(10);
+
+pub const WORKFLOW_TASK_TIMEOUT: Duration = Duration::from_secs(3);
+pub const REGULAR_START_TO_CLOSE: Duration = Duration::from_secs(40);
+pub const REGULAR_HEARTBEAT: Duration = Duration::from_secs(3);
+pub const AWAIT_START_TO_CLOSE: Duration = Duration::from_secs(6);
+/// Above the longest local attempt: a request of [`LOCAL_REQUEST_TIMEOUT`], a hello, and the store.
+pub const LOCAL_START_TO_CLOSE: Duration = Duration::from_secs(10);
