@@ -75,9 +75,13 @@ impl Activities {
         }
     }
 
-    /// Runs a proof: the body without Temporal.
-    pub async fn run_prove(&self, input: ProveInput) -> Result<Proof, prove::Unproven> {
-        prove::prove(&self.shared, &input).await
+    /// Runs a proof with so long for each request: the body without Temporal.
+    pub async fn run_prove(
+        &self,
+        input: ProveInput,
+        within: Duration,
+    ) -> Result<Proof, prove::Unproven> {
+        prove::prove(&self.shared, &input, within).await
     }
 
     /// Runs one look at a parked cluster: the body without Temporal.

@@ -70,19 +70,10 @@ async fn one(job: Arc<Job>, turn: Turn<ApplyItem>) -> Finish<ApplyItem> {
         mut slot,
         ..
     } = turn;
-    match &item.shared {
-        Some(SharedSeen::Ours { uid }) => {
-            let uid = uid.clone();
-            return settled(&job, &item, &row, Closed::Applied, uid).await;
-        }
-        Some(SharedSeen::Foreign { uid }) => {
-            let uid = uid.clone();
-            return settled(&job, &item, &row, Closed::Used, uid).await;
-        }
-        Some(SharedSeen::Terminating) => {
-            return job.transient(Certainty::NotSent, &row, judge::terminating(&row.key), None);
-        }
-        Some(SharedSeen::Absent) | None => {}
+    if !matches!(&item.shared, Some(SharedSeen::Absent) | None) {
+        // What is there is not sent; whatever is asked about it takes a slot of its own.
+        drop(slot);
+        return found(&job, &item, &row).await;
     }
     let uid = item.uid.clone().unwrap_or_else(|| row.uid.clone());
     let built = match &uid {
@@ -145,6 +136,21 @@ async fn one(job: Arc<Job>, turn: Turn<ApplyItem>) -> Finish<ApplyItem> {
             job.transient(Certainty::Definite, &row, failure, None)
         }
         Verdict::Final(failure) => job.refused(failure),
+    }
+}
+
+/// A Namespace or CRD that is there already.
+async fn found(job: &Job, item: &ApplyItem, row: &Row) -> Finish<ApplyItem> {
+    match &item.shared {
+        Some(SharedSeen::Ours { uid }) => {
+            settled(job, item, row, Closed::Applied, uid.clone()).await
+        }
+        Some(SharedSeen::Foreign { uid }) => {
+            settled(job, item, row, Closed::Used, uid.clone()).await
+        }
+        Some(SharedSeen::Terminating | SharedSeen::Absent) | None => {
+            job.transient(Certainty::NotSent, row, judge::terminating(&row.key), None)
+        }
     }
 }
 

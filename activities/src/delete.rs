@@ -1,19 +1,23 @@
 //! Delete of rows (protocol §6): nothing goes that is not ours, and nothing is called Deleted
 //! that may come back.
 
+mod items;
+
 use crate::{
-    attempts::{Finish, Item, Job, Turn, drive},
-    clusters::{answer::Answer, discovery::NoApi, pool::Slot},
+    attempts::{Finish, Job, Turn, drive},
+    clusters::{
+        answer::{Answer, NetError},
+        pool::Slot,
+    },
     judge::{self, Verdict},
     object::Meta,
-    prepare::lost,
     release,
     request::{self, Api},
-    step::{Ended, RowEnd},
+    step::{Ended, RowEnd, millis},
 };
+use items::{DeleteItem, list_many, prepare};
 use model::{
     failure::Certainty,
-    ids::RowId,
     plan::Class,
     row::Row,
     state::{Goal, ResourceState},
@@ -25,21 +29,6 @@ use tokio::time::Instant;
 
 /// Requests of one delete attempt, one after the other: GET, DELETE, and both once more.
 const REQUESTS: u32 = 4;
-
-/// One row to be deleted.
-struct DeleteItem {
-    row: RowId,
-    /// `None`: the cluster does not serve the kind, so the object cannot be there.
-    api: Option<Api>,
-    /// For shared kinds: this context is the last one and Muster created it.
-    release: Option<Release>,
-}
-
-impl Item for DeleteItem {
-    fn row(&self) -> RowId {
-        self.row
-    }
-}
 
 /// Deletes the rows of a step.
 pub async fn delete(job: &Arc<Job>) -> Result<Ended, StoreError> {
@@ -74,57 +63,14 @@ pub async fn delete(job: &Arc<Job>) -> Result<Ended, StoreError> {
             return Ok(ended);
         }
     }
+    list_many(job, &mut items).await;
     drive(job, Goal::Delete, REQUESTS, items, &mut ended, one).await?;
     Ok(ended)
 }
 
-async fn prepare(job: &Job, row: Row, ended: &mut Ended) -> Result<Option<DeleteItem>, StoreError> {
-    let key = &row.key;
-    let since = Instant::now();
-    let api = match job
-        .link
-        .discovery
-        .resolve(&job.link, &key.group, &row.version, &key.kind, job.timeout)
-        .await
-    {
-        Ok(api) => Some(api),
-        Err(NoApi::NoMatch) => None,
-        Err(NoApi::Net(error)) => {
-            lost(job, &row, &error, since, ended).await?;
-            return Ok(None);
-        }
-        Err(NoApi::Answer(answer)) => {
-            let judged = crate::prepare::Prepared::Judged(judge::judge(&answer, Goal::Delete));
-            let unsent = |row: &Row| crate::apply::unsent(job, &judged, row);
-            crate::attempts::record_unsent(job, Goal::Delete, &[row.id], ended, unsent).await?;
-            return Ok(None);
-        }
-    };
-    let release = match row.class {
-        Class::Own => None,
-        Class::Shared => match job
-            .shared
-            .store
-            .release_shared(&job.step.context, job.step.fence, row.id)
-            .await?
-        {
-            Release::Superseded => {
-                ended.outcome.superseded = true;
-                return Ok(None);
-            }
-            release => Some(release),
-        },
-    };
-    Ok(Some(DeleteItem {
-        row: row.id,
-        api,
-        release,
-    }))
-}
-
 async fn one(job: Arc<Job>, turn: Turn<DeleteItem>) -> Finish<DeleteItem> {
     let Turn {
-        item,
+        mut item,
         row,
         late,
         mut slot,
@@ -137,7 +83,7 @@ async fn one(job: Arc<Job>, turn: Turn<DeleteItem>) -> Finish<DeleteItem> {
         Some(Release::Delete | Release::Superseded) | None => {}
     }
     let Some(api) = item.api.clone() else {
-        return gone(&job, &row, late);
+        return gone(late);
     };
     let namespace = if api.namespaced {
         row.key.namespace.clone()
@@ -146,9 +92,13 @@ async fn one(job: Arc<Job>, turn: Turn<DeleteItem>) -> Finish<DeleteItem> {
     };
     // A second round when the object was replaced between GET and DELETE.
     for _ in 0..2 {
-        let meta = match get(&job, &mut slot, &api, &namespace, &row).await {
+        let read = match item.seen.take() {
+            Some(meta) => Get::There(meta),
+            None => get(&job, &mut slot, &api, &namespace, &row).await,
+        };
+        let meta = match read {
             Get::There(meta) => meta,
-            Get::Absent => return gone(&job, &row, late),
+            Get::Absent => return gone(late),
             Get::Finish(finish) => return *finish,
             Get::Lost(error, since) => {
                 drop(slot);
@@ -192,7 +142,16 @@ async fn one(job: Arc<Job>, turn: Turn<DeleteItem>) -> Finish<DeleteItem> {
             return deleting(&meta);
         }
         if row.class == Class::Shared {
-            match release::foreign_content(&job, &row).await {
+            // The lists take slots of their own: with this one held, enough such rows would wait
+            // for each other.
+            drop(slot);
+            let content = release::foreign_content(&job, &row).await;
+            let since = Instant::now();
+            slot = match job.link.slot(job.timeout).await {
+                Ok(slot) => slot,
+                Err(error) => return job.lost(&error, since, &row, item).await,
+            };
+            match content {
                 release::Content::None => {}
                 release::Content::Foreign(why) => {
                     return release::keep(&job, &mut slot, &api, &row, why).await;
@@ -217,17 +176,19 @@ async fn one(job: Arc<Job>, turn: Turn<DeleteItem>) -> Finish<DeleteItem> {
                 drop(slot);
                 return job.lost(&error, since, &row, item).await.with_uid(meta.uid);
             }
-            Ok(answer) if answer.code == 404 => return gone(&job, &row, late).with_uid(meta.uid),
+            Ok(answer) if answer.code == 404 => return gone(late).with_uid(meta.uid),
             Ok(answer) if answer.ok() => {
                 return match remains(&answer) {
                     Some(left) => deleting(&left),
-                    None => gone(&job, &row, late).with_uid(meta.uid),
+                    None => gone(late).with_uid(meta.uid),
                 };
             }
             // The uid precondition failed: look again.
             Ok(answer) if answer.code == 409 && judge::is_uid_mismatch(&answer) => {}
             Ok(answer) => {
-                return judged(&job, &row, judge::judge(&answer, Goal::Delete)).with_uid(meta.uid);
+                let mut finish = judged(&job, &row, judge::judge(&answer, Goal::Delete));
+                finish.certainty = judge::certainty(&answer);
+                return finish.with_uid(meta.uid);
             }
         }
     }
@@ -243,7 +204,7 @@ enum Get {
     There(Meta),
     Absent,
     Finish(Box<Finish<DeleteItem>>),
-    Lost(crate::clusters::answer::NetError, Instant),
+    Lost(NetError, Instant),
 }
 
 async fn get(job: &Job, slot: &mut Slot, api: &Api, namespace: &str, row: &Row) -> Get {
@@ -273,16 +234,24 @@ fn judged<I>(job: &Job, row: &Row, verdict: Verdict) -> Finish<I> {
     }
 }
 
-/// Absent: Deleted, unless an apply that got lost may still arrive.
-pub fn gone<I>(job: &Job, row: &Row, late: Duration) -> Finish<I> {
+/// Absent: Deleted, unless an apply that got lost may still arrive. That is waited for whatever the
+/// retry policy says, since nothing is wrong with the cluster.
+pub fn gone<I>(late: Duration) -> Finish<I> {
     if late.is_zero() {
         return Finish::end(Certainty::Definite, Closed::Gone, RowEnd::Done);
     }
-    job.transient(
+    let failure = judge::failure("lateRequest", "a lost request may still arrive");
+    let closed = Closed::Transient {
+        failure: failure.clone(),
+        delay_ms: millis(late),
+    };
+    Finish::end(
         Certainty::Definite,
-        row,
-        judge::failure("lateRequest", "a lost request may still arrive"),
-        Some(late),
+        closed,
+        RowEnd::Retry {
+            failure,
+            delay: late,
+        },
     )
 }
 

@@ -69,6 +69,20 @@ pub async fn gone(job: &Arc<Job>, waited: Duration) -> Result<Waited, StoreError
     close_absent(job, absent, &mut ended).await?;
     if timed_out {
         expire(job, there, &mut ended).await?;
+        return Ok(Waited { ended, still });
+    }
+    // Objects that are there and not on their way out (made by an apply that arrived late) have to
+    // be deleted once more; the workflow waits for the others again after that.
+    let resend = there.iter().any(|(_, meta)| !meta.deleting);
+    for (row, meta) in &there {
+        if !meta.deleting {
+            ended.add(row.id, RowEnd::Again(Duration::ZERO));
+        } else if resend {
+            ended.add(row.id, RowEnd::Waiting);
+        }
+    }
+    if resend {
+        still = None;
     } else if let Some((_, meta)) = there.first() {
         let others = match there.len() - 1 {
             0 => String::new(),
@@ -79,16 +93,8 @@ pub async fn gone(job: &Arc<Job>, waited: Duration) -> Result<Waited, StoreError
         } else {
             "finalizers"
         };
-        still = Some(judge::failure(
-            code,
-            &format!("{}{others}: {}", meta.name, meta.waits_for()),
-        ));
-        // A delete that was never sent (the object was replaced by one of ours) goes back.
-        for (row, meta) in &there {
-            if !meta.deleting {
-                ended.add(row.id, RowEnd::Again(Duration::ZERO));
-            }
-        }
+        let message = format!("{}{others}: {}", meta.name, meta.waits_for());
+        still = Some(judge::failure(code, &message));
     }
     Ok(Waited { ended, still })
 }
@@ -127,11 +133,9 @@ async fn close_absent(job: &Arc<Job>, rows: Vec<Row>, ended: &mut Ended) -> Resu
             Opened::Done(_) => ended.add(row_id, RowEnd::Done),
             Opened::Busy { ms } => ended.add(row_id, RowEnd::Again(Duration::from_millis(ms))),
             Opened::Go {
-                attempt,
-                row,
-                late_ms,
+                attempt, late_ms, ..
             } => {
-                attempts.insert(row_id, (attempt, row, Duration::from_millis(late_ms)));
+                attempts.insert(row_id, (attempt, Duration::from_millis(late_ms)));
             }
         }
     }
@@ -142,7 +146,7 @@ async fn close_absent(job: &Arc<Job>, rows: Vec<Row>, ended: &mut Ended) -> Resu
     let mut closes = Vec::new();
     let labels = own_labels(job, &open);
     for (row, seen) in see(job, open, labels.as_deref()).await {
-        let Some((attempt, opened, late)) = attempts.remove(&row.id) else {
+        let Some((attempt, late)) = attempts.remove(&row.id) else {
             continue;
         };
         let absent = match &seen {
@@ -151,7 +155,7 @@ async fn close_absent(job: &Arc<Job>, rows: Vec<Row>, ended: &mut Ended) -> Resu
             Seen::Answered(_) | Seen::Lost(_) => false,
         };
         let (certainty, result, end) = if absent {
-            let finish = delete::gone::<()>(job, &opened, late);
+            let finish = delete::gone::<()>(late);
             let end = match finish.next {
                 Next::End(end) => end,
                 Next::Reopen(()) => RowEnd::Again(Duration::ZERO),

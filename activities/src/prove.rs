@@ -23,10 +23,7 @@ use std::{
 };
 use store::{FoundAgain, RowFilter, StoreError};
 use tokio::time::Instant;
-use workflows::{
-    contract::{Proof, ProveInput},
-    limits::REGULAR_REQUEST_TIMEOUT,
-};
+use workflows::contract::{Proof, ProveInput};
 
 /// Clusters, and lists per cluster, at once.
 const CLUSTERS_AT_ONCE: usize = 8;
@@ -40,7 +37,7 @@ const FOLLOWING: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub enum Unproven {
     Store(StoreError),
-    /// A cluster refuses to list.
+    /// A cluster refuses to list, or is too slow: the caller tries again with more time.
     Refused {
         cluster: ClusterId,
         failure: Failure,
@@ -63,7 +60,11 @@ enum Left {
 }
 
 /// Lists the context's objects on some of its clusters.
-pub async fn prove(shared: &Arc<Shared>, input: &ProveInput) -> Result<Proof, Unproven> {
+pub async fn prove(
+    shared: &Arc<Shared>,
+    input: &ProveInput,
+    within: Duration,
+) -> Result<Proof, Unproven> {
     let store = &shared.store;
     let scope = store
         .proof_scope(&input.context, input.fence, input.offset, input.count)
@@ -77,7 +78,7 @@ pub async fn prove(shared: &Arc<Shared>, input: &ProveInput) -> Result<Proof, Un
         return Ok(proof);
     }
     let looks = stream::iter(scope.clusters).map(|(cluster, kinds)| async move {
-        let left = cluster_left(shared, &input.context, &cluster, kinds.clone()).await;
+        let left = cluster_left(shared, &input.context, &cluster, kinds.clone(), within).await;
         (cluster, kinds, left)
     });
     let looks: Vec<_> = looks.buffer_unordered(CLUSTERS_AT_ONCE).collect().await;
@@ -114,7 +115,7 @@ pub async fn prove(shared: &Arc<Shared>, input: &ProveInput) -> Result<Proof, Un
                 if moved < found.len() {
                     // What has no row: made by controllers of what had one.
                     proof.wait_ms = proof.wait_ms.max(millis(FOLLOWING));
-                    chase(shared, &cluster, found).await?;
+                    chase(shared, &cluster, found, within).await?;
                 }
             }
         }
@@ -188,6 +189,7 @@ async fn cluster_left(
     context: &ContextId,
     id: &ClusterId,
     kinds: Vec<(String, String, String)>,
+    within: Duration,
 ) -> Result<Left, StoreError> {
     let cluster = shared.clusters.of(id);
     let link = match cluster.ready().await {
@@ -196,10 +198,10 @@ async fn cluster_left(
         Err(NotReady::Store(error)) => return Err(error),
     };
     let since = Instant::now();
-    match kinds_left(&link, context, kinds).await {
+    match kinds_left(&link, context, kinds, within).await {
         Ok(left) => Ok(left),
-        Err(_) => match cluster.still_answers(since).await {
-            Ok(_) => Ok(Left::Again(Duration::from_secs(1))),
+        Err(error) => match cluster.still_answers(since).await {
+            Ok(_) => Ok(Left::Refused(error.failure())),
             Err(NotReady::Parked(_)) => Ok(Left::Unreachable),
             Err(NotReady::Store(error)) => Err(error),
         },
@@ -210,6 +212,7 @@ async fn kinds_left(
     link: &Link,
     context: &ContextId,
     kinds: Vec<(String, String, String)>,
+    within: Duration,
 ) -> Result<Left, crate::clusters::answer::NetError> {
     let pods = (String::new(), "v1".to_owned(), "Pod".to_owned());
     let sets = ("apps".to_owned(), "v1".to_owned(), "ReplicaSet".to_owned());
@@ -220,11 +223,11 @@ async fn kinds_left(
         use crate::clusters::discovery::NoApi;
         match link
             .discovery
-            .resolve(link, &group, &version, &kind, REGULAR_REQUEST_TIMEOUT)
+            .resolve(link, &group, &version, &kind, within)
             .await
         {
             Ok(api) => {
-                let listing = list(link, &api, "", Some(labels), REGULAR_REQUEST_TIMEOUT).await;
+                let listing = list(link, &api, "", Some(labels), within).await;
                 (Some(api), listing)
             }
             Err(NoApi::NoMatch) => (None, Listing::NotServed),
@@ -260,6 +263,7 @@ async fn chase(
     shared: &Shared,
     id: &ClusterId,
     followers: Vec<(Api, Meta)>,
+    within: Duration,
 ) -> Result<(), StoreError> {
     let cluster = shared.clusters.of(id);
     let link = match cluster.ready().await {
@@ -273,7 +277,7 @@ async fn chase(
     {
         if let Ok(request) = request::delete(&api, &meta.namespace, &meta.name, &meta.uid) {
             tracing::info!(cluster = %id, kind = %api.kind, namespace = %meta.namespace, name = %meta.name, "deleting what outlived its owner");
-            let _ = link.ask(request, REGULAR_REQUEST_TIMEOUT).await;
+            let _ = link.ask(request, within).await;
         }
     }
     Ok(())

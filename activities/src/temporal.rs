@@ -14,13 +14,18 @@ use std::{
 use store::StoreError;
 use temporalio_common::{ActivityError, error::ApplicationFailure};
 use temporalio_sdk::activities::{ActivityContext, activities};
-use workflows::contract::{
-    Begin, BeginInput, Fenced, NoteInput, OutlineInput, Permit, Proof, ProveInput, Reachable,
-    ReachableInput, Settle, Step, StepOutcome, definitions,
+use workflows::{
+    contract::{
+        Begin, BeginInput, Fenced, NoteInput, OutlineInput, Permit, Proof, ProveInput, Reachable,
+        ReachableInput, Settle, Step, StepOutcome, definitions,
+    },
+    limits::{LOCAL_REQUEST_TIMEOUT, REGULAR_REQUEST_TIMEOUT},
 };
 
 /// A promoted step tells Temporal that it is alive this often.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+/// A cluster that refuses to list is asked again after so long.
+const PROVE_AGAIN: Duration = Duration::from_secs(2);
 /// The store did not answer: the step is repeated after so long.
 const STORE_AGAIN: Duration = Duration::from_millis(500);
 
@@ -323,14 +328,20 @@ impl Activities {
     /// # Assumptions
     /// Every row is Deleted.
     /// # Errors
-    /// A cluster refuses to list: its code, retried every 5 s.
+    /// A cluster refuses to list, or is too slow: its code, retried every 2 s.
     #[activity(definition = definitions::Prove)]
     pub async fn prove(
         self: Arc<Self>,
         ctx: ActivityContext,
         input: ProveInput,
     ) -> Result<Proof, ActivityError> {
-        beating(&ctx, self.run_prove(input))
+        // Locally as briefly as any other; what is too slow for that goes on as a regular activity.
+        let within = if ctx.info().is_local {
+            LOCAL_REQUEST_TIMEOUT
+        } else {
+            REGULAR_REQUEST_TIMEOUT
+        };
+        beating(&ctx, self.run_prove(input, within))
             .await
             .map_err(|error| match error {
                 prove::Unproven::Store(error) => stored(error),
@@ -341,7 +352,7 @@ impl Activities {
                             code: failure.code,
                             message,
                         },
-                        Duration::from_secs(5),
+                        PROVE_AGAIN,
                     )
                 }
             })

@@ -3,6 +3,7 @@
 
 mod suite {
     mod bed;
+    mod driver;
     mod endings;
     mod faults;
     mod lives;

@@ -90,7 +90,7 @@ pub struct Settings {
     /// How to write the log to stderr: `text` or `json` [default: text].
     #[arg(long, env = "MUSTER_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
-    /// What to log, as `tracing` filters: `info`, `muster=debug,tonic=warn` … [default: info].
+    /// What to log, as `tracing` filters: `info`, `api=debug,store=debug` … [default: info].
     #[arg(long, env = "MUSTER_LOG")]
     pub log: Option<String>,
 }

@@ -40,6 +40,9 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The database layer warns of what it cannot do on SQLite, which is known and harmless.
+const DEFAULT_LOG: &str = "info,sea_orm=error,sea_orm_migration=warn";
+
 fn say(bound: Bound) {
     println!("grpc  {}", bound.grpc);
     if let Some(http) = bound.http {
@@ -48,7 +51,7 @@ fn say(bound: Bound) {
 }
 
 fn log(format: LogFormat, filter: Option<&str>) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter.unwrap_or("info")).context("--log")?;
+    let filter = EnvFilter::try_new(filter.unwrap_or(DEFAULT_LOG)).context("--log")?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

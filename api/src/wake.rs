@@ -37,8 +37,15 @@ pub struct WakeError(pub String);
 
 impl From<TemporalError> for WakeError {
     fn from(error: TemporalError) -> Self {
-        Self(error.to_string())
+        Self(format!("{}: {}", error.operation, innermost(&error.cause)))
     }
+}
+
+/// What gRPC libraries say last is what a reader can act on.
+fn innermost(cause: &str) -> &str {
+    cause
+        .rsplit_once("transport error: ")
+        .map_or(cause, |(_, last)| last)
 }
 
 /// Wakes through Temporal; connects when first needed, and again after a failure.
@@ -277,5 +284,23 @@ pub fn accepted(
     core.accepted.notify_one();
     if terminate {
         tokio::spawn(permit(Arc::clone(core), store.clone(), context.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_connection_is_said_in_one_line() {
+        let error = TemporalError {
+            operation: "connect",
+            cause: "http://127.0.0.1:1/: Server connection error: tonic::transport::Error(Transport, …): transport error: Connection refused (os error 111)".to_owned(),
+            transient: true,
+        };
+        assert_eq!(
+            WakeError::from(error).0,
+            "connect: Connection refused (os error 111)"
+        );
     }
 }

@@ -119,6 +119,10 @@ impl Fault {
             metadata: &'a BTreeMap<String, String>,
             exit_code: u8,
         }
+        #[derive(Serialize)]
+        struct Envelope<'a> {
+            error: Error<'a>,
+        }
         let Self::Said(c) = self else {
             return String::new();
         };
@@ -131,10 +135,7 @@ impl Fault {
             metadata: &c.metadata,
             exit_code: c.exit.code(),
         };
-        serde_json::to_string(
-            &serde_json::json!({ "error": serde_json::to_value(error).unwrap_or_default() }),
-        )
-        .unwrap_or_default()
+        serde_json::to_string(&Envelope { error }).unwrap_or_default()
     }
 }
 

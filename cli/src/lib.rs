@@ -46,7 +46,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, u8>
     Arguments::try_parse_from(&words).map_err(|error| {
         if error.use_stderr() && wants_json(&words) {
             let message = error.render().to_string();
-            let line = message.lines().next().unwrap_or_default();
+            let cause = message.split("\n\n").next().unwrap_or_default();
+            let line = words::plain(cause);
             let fault = Fault::usage(line.trim_start_matches("error: "))
                 .next("`muster --help` explains the flags");
             Output::standard(Format::Json).note(&fault.json());

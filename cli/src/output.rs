@@ -87,6 +87,8 @@ impl Output {
 
     /// Beside the result: progress, notes, questions. Nobody reading them is no reason to stop.
     pub fn note(&mut self, text: &str) {
+        // On a terminal both streams meet, so what was written before comes first.
+        let _ = self.out.flush();
         let _ = writeln!(self.err, "{text}");
         let _ = self.err.flush();
     }

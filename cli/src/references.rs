@@ -80,4 +80,16 @@ mod tests {
             assert_eq!(references("x", text.as_bytes()).unwrap(), [], "{text}");
         }
     }
+
+    #[test]
+    fn a_document_that_explodes_is_refused() {
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..10 {
+            let alias = format!("*a{}, ", level - 1).repeat(9);
+            bomb.push_str(&format!("a{level}: &a{level} [{alias}]\n"));
+        }
+        for text in [bomb, "[".repeat(10_000), "a: [".repeat(1_000)] {
+            assert!(references("x.yaml", text.as_bytes()).is_err());
+        }
+    }
 }

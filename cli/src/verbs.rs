@@ -13,7 +13,8 @@ use crate::{
     words::{self, count},
 };
 use proto::v1::{
-    ApproveRequest, InstantiateRequest, LifecycleResponse, StatusView, TerminateRequest,
+    ApproveRequest, ContextState, InstantiateRequest, LifecycleResponse, StatusView,
+    TerminateRequest,
 };
 use serde_json::json;
 
@@ -105,6 +106,14 @@ pub async fn terminate(session: &mut Session, arguments: &Terminate) -> Result<(
 /// Says what would be deleted, and asks.
 async fn confirm(session: &mut Session, dig: &DigName) -> Result<(), Fault> {
     let head = status::head(session, dig, StatusView::Summary).await?;
+    // Where there is nothing to delete there is nothing to ask; the server says so.
+    if head
+        .context
+        .as_ref()
+        .is_none_or(|context| context.state() == ContextState::Terminated)
+    {
+        return Ok(());
+    }
     let counts = head.deployed_counts.unwrap_or_default();
     let objects = count(sentence::total(&counts) - counts.deleted, "object");
     let clusters = count(sentence::cluster_count(&head) as i64, "cluster");

@@ -84,7 +84,8 @@ fn server(address: Option<String>) -> temporal::Server {
 
 /// Logs to standard error, and watches standard input.
 fn begin() {
-    let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new(worker::USUAL_LOG));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)

@@ -1,7 +1,12 @@
 //! Ports: the usual one, else a free one; once chosen, kept.
 
+use crate::folder::stacks;
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fs::{self, File, OpenOptions},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     time::{Duration, Instant},
 };
@@ -84,12 +89,44 @@ pub trait Machine {
     fn any(&self) -> std::io::Result<u16>;
 }
 
-/// This machine's loopback.
-pub struct Loopback;
+/// This machine's loopback. A port that was found free is claimed by a lock as long as this value
+/// lives: between the choice and the child that binds it, another stack must not choose it too.
+#[derive(Debug, Default)]
+pub struct Loopback {
+    claims: RefCell<HashMap<u16, File>>,
+}
+
+/// Below the ports that the kernel gives to outgoing connections, so that a kept one stays free.
+const RANGE: std::ops::Range<u16> = 10_000..32_000;
+const TRIES: usize = 1_000;
+
+impl Loopback {
+    fn claim(&self, port: u16) -> bool {
+        let mut claims = self.claims.borrow_mut();
+        if claims.contains_key(&port) {
+            return true;
+        }
+        let folder = stacks().join("ports");
+        let file = fs::create_dir_all(&folder).and_then(|()| {
+            OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(folder.join(port.to_string()))
+        });
+        // Without a place for locks there are no claims.
+        let Ok(file) = file else { return true };
+        if file.try_lock().is_err() {
+            return false;
+        }
+        claims.insert(port, file);
+        true
+    }
+}
 
 impl Machine for Loopback {
     fn free(&self, port: u16) -> bool {
-        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && self.claim(port)
     }
 
     fn becomes_free(&self, port: u16) -> bool {
@@ -106,8 +143,13 @@ impl Machine for Loopback {
     }
 
     fn any(&self) -> std::io::Result<u16> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        Ok(listener.local_addr()?.port())
+        for _ in 0..TRIES {
+            let port = rand::rng().random_range(RANGE);
+            if self.free(port) {
+                return Ok(port);
+            }
+        }
+        Err(std::io::Error::other("no free port was found"))
     }
 }
 
@@ -172,6 +214,15 @@ mod tests {
             ..Ports::default()
         };
         assert_eq!(ports.choose(Port::Grpc, &Taken(&[])).unwrap(), 9000);
+    }
+
+    #[test]
+    fn a_port_chosen_by_one_stack_is_not_chosen_by_another_before_it_is_bound() {
+        let (one, other) = (Loopback::default(), Loopback::default());
+        let port = one.any().unwrap();
+        assert!(one.free(port) && !other.free(port));
+        drop(one);
+        assert!(other.free(port));
     }
 
     #[test]

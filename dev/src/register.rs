@@ -1,13 +1,16 @@
-//! Registering the stack's clusters: as a client would, through the api.
+//! Registering the stack's clusters: as a client would, through the api; into the store where the
+//! api is left to be started by hand.
 
 use crate::endpoints::Cluster;
 use anyhow::Context;
+use model::ids::ClusterId;
 use proto::v1::{
     ApplyHeader, ApplyRequest, EntryChunk, ListClustersRequest, SourceChunk, apply_request::Part,
     document_service_client::DocumentServiceClient,
 };
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{path::Path, time::Duration};
+use store::{DocumentSet, RequestMeta, Store};
 use tonic::{Code, transport::Channel};
 
 const SOURCE: &str = "muster-dev";
@@ -50,6 +53,46 @@ pub async fn register(grpc: &str, clusters: &[Cluster]) -> anyhow::Result<()> {
         .apply(stream)
         .await
         .map_err(|status| anyhow::anyhow!("{}", status.message()))
+        .context("register the clusters")?;
+    Ok(())
+}
+
+/// Registers all in the store itself: whoever starts an api on it finds them.
+pub async fn register_in_store(
+    store: &str,
+    key_file: &Path,
+    clusters: &[Cluster],
+) -> anyhow::Result<()> {
+    let key = worker::read_key(key_file)?;
+    let store = Store::open(store, key).await.context("open the store")?;
+    let mut set = DocumentSet {
+        clusters: Vec::new(),
+        apps: Vec::new(),
+        digs: Vec::new(),
+    };
+    for (number, cluster) in clusters.iter().enumerate() {
+        let document = document(cluster, number);
+        let (provider, name) = cluster.id.split_once('+').unwrap_or(("", &cluster.id));
+        let registered = model::document::Cluster {
+            id: ClusterId {
+                provider: provider.to_owned(),
+                name: name.to_owned(),
+            },
+            labels: serde_json::from_value(document["metadata"]["labels"].clone())?,
+            context: None,
+            kubeconfig: cluster.kubeconfig.display().to_string(),
+        };
+        let kubeconfig = std::fs::read_to_string(&cluster.kubeconfig)
+            .with_context(|| format!("read {}", cluster.kubeconfig.display()))?;
+        set.clusters.push((registered, kubeconfig));
+    }
+    let meta = RequestMeta {
+        actor: SOURCE.to_owned(),
+        ..RequestMeta::default()
+    };
+    store
+        .apply_documents(set, false, &meta)
+        .await
         .context("register the clusters")?;
     Ok(())
 }

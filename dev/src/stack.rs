@@ -42,6 +42,7 @@ pub struct Stack {
     endpoints: Endpoints,
     ready_file: Option<PathBuf>,
     _note: Option<Note>,
+    _ports: Loopback,
 }
 
 impl Stack {
@@ -115,6 +116,7 @@ impl Stack {
             folder,
             children,
             _note: note,
+            _ports: plan.ports,
         })
     }
 
@@ -131,12 +133,16 @@ impl Stack {
             }
         }
         if up.starts(Part::Clusters) {
+            let clusters = &self.endpoints.clusters;
             match &self.endpoints.grpc {
-                Some(grpc) if up.starts(Part::Api) => tokio::select! {
-                    result = register::register(grpc, &self.endpoints.clusters) => result?,
+                Some(grpc) => tokio::select! {
+                    result = register::register(grpc, clusters) => result?,
                     error = self.dies("api") => return Err(error),
                 },
-                _ => {}
+                None => {
+                    let (store, key) = (&self.endpoints.store, &self.endpoints.key_file);
+                    register::register_in_store(store, key, clusters).await?;
+                }
             }
         }
         self.of("worker").await?;
@@ -278,26 +284,28 @@ struct Plan {
     clusters: usize,
     real: Vec<(String, PathBuf)>,
     endpoints: Endpoints,
+    ports: Loopback,
 }
 
 impl Plan {
     fn make(up: &Up, folder: &Folder) -> anyhow::Result<Self> {
         let mut kept = folder.kept()?;
+        let machine = Loopback::default();
         let key_file = folder.key_file(up.key_file.clone())?;
         let real = real_clusters(up, &kept)?;
         let clusters = up.clusters.or(kept.clusters).unwrap_or(DEFAULT_CLUSTERS);
         let (mut grpc, mut http) = (None, None);
         if up.starts(Part::Api) {
-            grpc = Some(address(up.grpc, Port::Grpc, &mut kept.ports)?);
-            http = Some(address(up.http, Port::Http, &mut kept.ports)?);
+            grpc = Some(address(up.grpc, Port::Grpc, &mut kept.ports, &machine)?);
+            http = Some(address(up.http, Port::Http, &mut kept.ports, &machine)?);
         }
         let (mut temporal, mut temporal_ui, mut reached) = (None, None, None);
         if up.temporal != "auto" {
             reached = Some(up.temporal.clone());
         } else if up.starts(Part::Temporal) {
-            let port = kept.ports.choose(Port::Temporal, &Loopback)?;
+            let port = kept.ports.choose(Port::Temporal, &machine)?;
             temporal = Some(port);
-            temporal_ui = Some(kept.ports.choose(Port::TemporalUi, &Loopback)?);
+            temporal_ui = Some(kept.ports.choose(Port::TemporalUi, &machine)?);
             reached = Some(format!("127.0.0.1:{port}"));
         }
         kept.clusters = Some(clusters);
@@ -338,6 +346,7 @@ impl Plan {
             clusters,
             real,
             endpoints,
+            ports: machine,
         })
     }
 
@@ -461,16 +470,21 @@ fn readable(path: &Path) -> bool {
 }
 
 /// The flag's address (port 0 takes a free one), else a port that is kept.
-fn address(flag: Option<SocketAddr>, port: Port, kept: &mut Ports) -> anyhow::Result<SocketAddr> {
+fn address(
+    flag: Option<SocketAddr>,
+    port: Port,
+    kept: &mut Ports,
+    machine: &Loopback,
+) -> anyhow::Result<SocketAddr> {
     match flag {
         Some(mut address) => {
             if address.port() == 0 {
-                address.set_port(Loopback.any()?);
+                address.set_port(machine.any()?);
             }
             Ok(address)
         }
         None => {
-            let port = kept.choose(port, &Loopback)?;
+            let port = kept.choose(port, machine)?;
             Ok(SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, port)))
         }
     }

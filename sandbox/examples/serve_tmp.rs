@@ -3,8 +3,8 @@ use sandbox::Host;
 use sandbox::host::{ClusterSpec, HostConfig};
 #[tokio::main]
 async fn main() {
-    let config = HostConfig { dir: Some("/tmp/sb/data".into()), clusters: vec![ClusterSpec::simulated("c1")], ..HostConfig::default() };
-    let host = Host::start(config).await.unwrap();
-    println!("{:?}", host.cluster("c1").unwrap().kubeconfig_file);
+    let host = Host::start(HostConfig { clusters: vec![ClusterSpec::simulated("c1")], ..HostConfig::default() }).await.unwrap();
+    let c = host.cluster("c1").unwrap();
+    println!("{} {}", c.server, c.token);
     tokio::signal::ctrl_c().await.unwrap();
 }

@@ -50,10 +50,7 @@ pub(crate) async fn fire<C: ConnectionTrait>(
             .map_err(|error| sql::corrupt(&error.to_string()))?;
         let sent = kind.int("sent")? != 0;
         if bulk.waiting_only
-            && !matches!(
-                from,
-                ResourceState::Pending(_) | ResourceState::Retrying(_)
-            )
+            && !matches!(from, ResourceState::Pending(_) | ResourceState::Retrying(_))
         {
             continue;
         }

@@ -20,7 +20,6 @@ use sea_orm::ConnectionTrait;
 /// # Errors
 /// [`StoreError::Refused`], naming the object and its other holder.
 pub(crate) async fn take<C: ConnectionTrait>(db: &C, context: &ContextId) -> Result<()> {
-    let t0=std::time::Instant::now();
     // The no-op update locks claims that are there already, in key order.
     sql::run(
         db,
@@ -30,7 +29,6 @@ pub(crate) async fn take<C: ConnectionTrait>(db: &C, context: &ContextId) -> Res
         args![context.0.clone()],
     )
     .await?;
-    eprintln!("TT c1 {:?}", t0.elapsed());
     let taken = sql::one(
         db,
         "SELECT r.key, c.project, c.name FROM resource r \
@@ -53,7 +51,6 @@ pub(crate) async fn take<C: ConnectionTrait>(db: &C, context: &ContextId) -> Res
             "OBJECT_CLAIMED",
         ));
     }
-    eprintln!("TT c2 {:?}", t0.elapsed());
     let leaving = sql::one(
         db,
         "SELECT r.key FROM resource r JOIN claim k ON k.key = r.key \
@@ -61,7 +58,6 @@ pub(crate) async fn take<C: ConnectionTrait>(db: &C, context: &ContextId) -> Res
         args![context.0.clone()],
     )
     .await?;
-    eprintln!("TT c3 {:?}", t0.elapsed());
     if let Some(row) = leaving {
         return Err(refused(
             object(&row.text("key")?),

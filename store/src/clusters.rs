@@ -197,11 +197,7 @@ impl Store {
     }
 }
 
-async fn available<C: ConnectionTrait>(
-    db: &C,
-    id: &ClusterId,
-    uid: Option<String>,
-) -> Result<()> {
+async fn available<C: ConnectionTrait>(db: &C, id: &ClusterId, uid: Option<String>) -> Result<()> {
     sql::run(
         db,
         "UPDATE cluster SET uid = COALESCE($2, uid), attempts = 0, \
@@ -263,10 +259,6 @@ pub(crate) fn open_kubeconfig(
     String::from_utf8(open).map_err(|error| StoreError::Db(Box::new(error)))
 }
 
-pub(crate) fn seal_kubeconfig(
-    key: &crate::SealKey,
-    id: &ClusterId,
-    text: &str,
-) -> Result<Vec<u8>> {
+pub(crate) fn seal_kubeconfig(key: &crate::SealKey, id: &ClusterId, text: &str) -> Result<Vec<u8>> {
     key.seal(&format!("kubeconfig of {id}"), text.as_bytes())
 }

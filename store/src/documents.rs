@@ -12,7 +12,7 @@ use crate::{
 use model::{
     document::{AppRef, Cluster, CompositeApp, Dig},
     ids::{ClusterId, DigRef},
-    state::{ContextState, DigEvent, dig},
+    state::{DigEvent, dig},
 };
 use sea_orm::{ConnectionTrait, QueryResult};
 use std::collections::BTreeSet;
@@ -233,71 +233,6 @@ impl Store {
             .await
             .map(DigHead::row)
     }
-
-    /// Refused while a context that is not Terminated has rows on the cluster.
-    pub async fn delete_cluster(&self, id: &ClusterId, meta: &RequestMeta) -> Result<()> {
-        transact!(self, tx, {
-            if requests::reserve::<(), _>(&tx, meta).await?.is_some() {
-                return Ok(());
-            }
-            sql::lock_documents(&tx, true).await?;
-            if let Some(user) = user_of_cluster(&tx, id).await? {
-                return Err(in_use(format!("cluster {id}"), &user));
-            }
-            let sql = "DELETE FROM cluster WHERE id = $1";
-            if sql::run(&tx, sql, args![id.to_string()]).await? == 0 {
-                return Err(clusters::unknown(id));
-            }
-            requests::keep(&tx, meta, &()).await
-        })
-    }
-
-    /// Refused while a DIG with a context that is not Terminated names it.
-    pub async fn delete_composite_app(&self, id: &AppRef, meta: &RequestMeta) -> Result<()> {
-        transact!(self, tx, {
-            if requests::reserve::<(), _>(&tx, meta).await?.is_some() {
-                return Ok(());
-            }
-            sql::lock_documents(&tx, true).await?;
-            for user in digs_of(&tx, id).await? {
-                let dig = heads::known_dig(&tx, &user, Lock::Update).await?;
-                if dig
-                    .context_state()
-                    .is_some_and(|s| s != ContextState::Terminated)
-                {
-                    return Err(in_use(format!("composite app {}", app_name(id)), &user));
-                }
-            }
-            let gone = sql::run(
-                &tx,
-                "DELETE FROM composite_app WHERE project = $1 AND name = $2 AND version = $3",
-                args![id.project.clone(), id.name.clone(), id.version.clone()],
-            )
-            .await?;
-            if gone == 0 {
-                return Err(unknown_app(id));
-            }
-            requests::keep(&tx, meta, &()).await
-        })
-    }
-
-    /// Needs no context or a Terminated one. Contexts and their rows stay, without their DIG.
-    pub async fn delete_dig(&self, id: &DigRef, meta: &RequestMeta) -> Result<()> {
-        transact!(self, tx, {
-            if requests::reserve::<(), _>(&tx, meta).await?.is_some() {
-                return Ok(());
-            }
-            sql::lock_documents(&tx, true).await?;
-            let dig = heads::known_dig(&tx, id, Lock::Update).await?;
-            match dig::next(Some(dig.state), dig.context_state(), DigEvent::Delete) {
-                Ok(None) => {}
-                _ => return Err(dig.refused(DigEvent::Delete.verb())),
-            }
-            let sql = "DELETE FROM dig WHERE id = $1";
-            sql::run(&tx, sql, args![dig.id]).await?;
-            requests::keep(&tx, meta, &()).await
-        })
-    }
 }
 
 async fn put_dig<C: ConnectionTrait>(
@@ -380,7 +315,7 @@ async fn modify<C: ConnectionTrait>(
     Ok(())
 }
 
-async fn digs_of<C: ConnectionTrait>(db: &C, app: &AppRef) -> Result<Vec<DigRef>> {
+pub(crate) async fn digs_of<C: ConnectionTrait>(db: &C, app: &AppRef) -> Result<Vec<DigRef>> {
     let rows = sql::all(
         db,
         "SELECT project, name FROM dig WHERE project = $1 AND app_name = $2 \
@@ -399,7 +334,10 @@ async fn digs_of<C: ConnectionTrait>(db: &C, app: &AppRef) -> Result<Vec<DigRef>
 }
 
 /// A DIG whose context is not Terminated and has rows on the cluster.
-async fn user_of_cluster<C: ConnectionTrait>(db: &C, id: &ClusterId) -> Result<Option<DigRef>> {
+pub(crate) async fn user_of_cluster<C: ConnectionTrait>(
+    db: &C,
+    id: &ClusterId,
+) -> Result<Option<DigRef>> {
     let row = sql::one(
         db,
         "SELECT c.project, c.name FROM context c WHERE c.state <> 'Terminated' \
@@ -418,25 +356,14 @@ async fn user_of_cluster<C: ConnectionTrait>(db: &C, id: &ClusterId) -> Result<O
     .transpose()
 }
 
-fn in_use(object: String, user: &DigRef) -> StoreError {
-    StoreError::Refused {
-        object,
-        cause: format!(
-            "is used by deployment intent group {user}, which is not terminated; \
-             terminate it first"
-        ),
-        reason: "IN_USE",
-    }
-}
-
-fn unknown_app(id: &AppRef) -> StoreError {
+pub(crate) fn unknown_app(id: &AppRef) -> StoreError {
     StoreError::NotFound {
         kind: "composite app",
         name: app_name(id),
     }
 }
 
-fn app_name(id: &AppRef) -> String {
+pub(crate) fn app_name(id: &AppRef) -> String {
     format!("{}/{}/{}", id.project, id.name, id.version)
 }
 

@@ -261,10 +261,12 @@ pub(crate) async fn known_dig<C: ConnectionTrait>(
     id: &DigRef,
     lock: Lock,
 ) -> Result<DigHead> {
-    dig(db, id, lock).await?.ok_or_else(|| StoreError::NotFound {
-        kind: "deployment intent group",
-        name: id.to_string(),
-    })
+    dig(db, id, lock)
+        .await?
+        .ok_or_else(|| StoreError::NotFound {
+            kind: "deployment intent group",
+            name: id.to_string(),
+        })
 }
 
 /// DIGs of a project, or of all.

@@ -137,7 +137,12 @@ async fn prepare(db: &DatabaseConnection, key: &SealKey) -> Result<String> {
 }
 
 async fn installation<C: ConnectionTrait>(tx: &C, key: &SealKey) -> Result<String> {
-    let known = sql::one(tx, "SELECT name, proof FROM installation WHERE id = 1", vec![]).await?;
+    let known = sql::one(
+        tx,
+        "SELECT name, proof FROM installation WHERE id = 1",
+        vec![],
+    )
+    .await?;
     if let Some(row) = known {
         let open = key
             .unseal("the store", &row.bytes("proof")?)

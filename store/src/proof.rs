@@ -1,7 +1,7 @@
 //! The proof before Terminated: what to list, and what was found after all (protocol §6).
 
 use crate::{
-    FoundAgain, ProofScope, Result, Store,
+    FoundAgain, Gvk, ProofScope, Result, Store,
     heads::{self, Lock},
     sheet::{Sheet, With},
     sql::{self, Columns, args, transact},
@@ -49,7 +49,7 @@ impl Store {
             args![context.0.clone(), count as i64, offset as i64],
         )
         .await?;
-        let mut clusters: BTreeMap<ClusterId, Vec<(String, String, String)>> = BTreeMap::new();
+        let mut clusters: BTreeMap<ClusterId, Vec<Gvk>> = BTreeMap::new();
         for row in &rows {
             clusters.entry(row.parsed("cluster")?).or_default().push((
                 row.text("grp")?,
@@ -101,7 +101,9 @@ impl Store {
                 let Some(row) = sheet.row(context, id) else {
                     continue;
                 };
-                let uid = by_key.get(&row.key.to_string()).map(|uid| (*uid).to_owned());
+                let uid = by_key
+                    .get(&row.key.to_string())
+                    .map(|uid| (*uid).to_owned());
                 // Another transaction may have been first.
                 if row.state != ResourceState::Deleted {
                     continue;

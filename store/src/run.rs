@@ -130,7 +130,11 @@ impl Store {
                     &head,
                     Some(head.state),
                     head.state,
-                    if blocked_by.is_some() { "Waits" } else { "Goes" },
+                    if blocked_by.is_some() {
+                        "Waits"
+                    } else {
+                        "Goes"
+                    },
                 )
             };
             log::append(&tx, &[line]).await
@@ -207,20 +211,12 @@ async fn note<C: ConnectionTrait>(
     sql::run(
         db,
         &format!("{set} AND {which}"),
-        args![
-            context.0.clone(),
-            blocked_by.map(str::to_owned),
-            target
-        ],
+        args![context.0.clone(), blocked_by.map(str::to_owned), target],
     )
     .await
 }
 
-async fn app_of<C: ConnectionTrait>(
-    db: &C,
-    context: &ContextId,
-    rows: &[RowId],
-) -> Result<String> {
+async fn app_of<C: ConnectionTrait>(db: &C, context: &ContextId, rows: &[RowId]) -> Result<String> {
     let first = i64::from(rows.first().copied().unwrap_or_default());
     let row = sql::one(
         db,

@@ -8,8 +8,7 @@
 use crate::{Result, StoreError};
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    QueryResult, SqliteTransactionMode, Statement, TransactionOptions,
-    TransactionTrait, Value,
+    QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use std::{borrow::Cow, time::Duration};
 
@@ -126,11 +125,7 @@ pub(crate) async fn one<C: ConnectionTrait>(
 }
 
 /// Number of rows that were written.
-pub(crate) async fn run<C: ConnectionTrait>(
-    db: &C,
-    sql: &str,
-    values: Vec<Value>,
-) -> Result<u64> {
+pub(crate) async fn run<C: ConnectionTrait>(db: &C, sql: &str, values: Vec<Value>) -> Result<u64> {
     Ok(db
         .execute_raw(statement(db, sql, values))
         .await?
@@ -140,7 +135,8 @@ pub(crate) async fn run<C: ConnectionTrait>(
 /// Database time.
 pub(crate) async fn now_ms<C: ConnectionTrait>(db: &C) -> Result<i64> {
     let row = one(db, "SELECT now_ms() AS now", vec![]).await?;
-    row.ok_or_else(|| corrupt("the time is missing"))?.int("now")
+    row.ok_or_else(|| corrupt("the time is missing"))?
+        .int("now")
 }
 
 /// The next fence of this store: greater than every one before.
@@ -241,7 +237,9 @@ fn json_rows(table: &str, postgres: bool) -> String {
         .collect();
     let columns = columns.join(", ");
     if postgres {
-        format!("(SELECT {columns} FROM json_array_elements(CAST({parameter} AS JSON)) AS j(value))")
+        format!(
+            "(SELECT {columns} FROM json_array_elements(CAST({parameter} AS JSON)) AS j(value))"
+        )
     } else {
         format!("(SELECT {columns} FROM json_each({parameter}) AS j)")
     }

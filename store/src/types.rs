@@ -20,10 +20,19 @@ pub enum StoreError {
     NotFound { kind: &'static str, name: String },
     /// A machine refuses the verb in this state.
     #[error("{object} is {state}: {verb} is not possible; possible: {allowed}")]
-    WrongState { object: String, state: String, verb: String, allowed: String },
+    WrongState {
+        object: String,
+        state: String,
+        verb: String,
+        allowed: String,
+    },
     /// Refused for another reason that the caller can mend.
     #[error("{object}: {cause}")]
-    Refused { object: String, cause: String, reason: &'static str },
+    Refused {
+        object: String,
+        cause: String,
+        reason: &'static str,
+    },
     #[error("request id {0} was used before with another body")]
     RequestIdReused(String),
     /// The plan was rendered from documents that have changed since: render again.
@@ -39,7 +48,11 @@ pub enum StoreError {
 
 /// Who asks, and the idempotency key with a hash of the body.
 #[derive(Debug, Clone, Default)]
-pub struct RequestMeta { pub request_id: Option<String>, pub body_hash: String, pub actor: String }
+pub struct RequestMeta {
+    pub request_id: Option<String>,
+    pub body_hash: String,
+    pub actor: String,
+}
 
 pub struct DocumentSet {
     /// With the kubeconfig's text.
@@ -49,13 +62,25 @@ pub struct DocumentSet {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change { Created, Configured, Unchanged }
+pub enum Change {
+    Created,
+    Configured,
+    Unchanged,
+}
 
 #[derive(Debug, Clone)]
-pub struct DocumentResult { pub kind: &'static str, pub name: String, pub change: Change }
+pub struct DocumentResult {
+    pub kind: &'static str,
+    pub name: String,
+    pub change: Change,
+}
 
 #[derive(Debug, Clone)]
-pub struct Versioned<T> { pub generation: i64, pub created_ms: i64, pub doc: T }
+pub struct Versioned<T> {
+    pub generation: i64,
+    pub created_ms: i64,
+    pub doc: T,
+}
 
 #[derive(Debug, Clone)]
 pub struct ClusterRow {
@@ -71,7 +96,11 @@ pub struct ClusterRow {
     pub error: Option<Failure>,
 }
 
-pub struct Kubeconfig { pub text: String, pub context: Option<String>, pub generation: i64 }
+pub struct Kubeconfig {
+    pub text: String,
+    pub context: Option<String>,
+    pub generation: i64,
+}
 
 #[derive(Debug, Clone)]
 pub struct DigRow {
@@ -98,14 +127,30 @@ pub struct ContextRow {
 
 /// Generations of everything a plan was rendered from.
 #[derive(Debug, Clone, Default)]
-pub struct Generations { pub dig: i64, pub app: i64, pub clusters: BTreeMap<ClusterId, i64> }
+pub struct Generations {
+    pub dig: i64,
+    pub app: i64,
+    pub clusters: BTreeMap<ClusterId, i64>,
+}
 
 /// The stored answer of a verb.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Accepted { pub dig: DigRef, pub state: DigState, pub context: Option<ContextId>, pub fence: Option<Fence>, /** False when nothing had to be done (a second terminate). */ pub changed: bool }
+pub struct Accepted {
+    pub dig: DigRef,
+    pub state: DigState,
+    pub context: Option<ContextId>,
+    pub fence: Option<Fence>,
+    /** False when nothing had to be done (a second terminate). */
+    pub changed: bool,
+}
 
 #[derive(Debug, Clone)]
-pub struct WakeRow { pub context: ContextId, pub dig: DigRef, pub goal: Goal, pub fence: Fence }
+pub struct WakeRow {
+    pub context: ContextId,
+    pub dig: DigRef,
+    pub goal: Goal,
+    pub fence: Fence,
+}
 
 #[derive(Debug, Clone)]
 pub struct BeginRow {
@@ -125,13 +170,24 @@ pub struct BeginRow {
 pub use model::plan::Group as GroupRow;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PermitRow { Granted, Wait { ms: u64 }, Superseded }
+pub enum PermitRow {
+    Granted,
+    Wait { ms: u64 },
+    Superseded,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SettleRow { Settled(ContextState), Moved, Unfinished }
+pub enum SettleRow {
+    Settled(ContextState),
+    Moved,
+    Unfinished,
+}
 
 #[derive(Debug, Clone)]
-pub enum NoteTarget { App(String), Rows(Vec<RowId>) }
+pub enum NoteTarget {
+    App(String),
+    Rows(Vec<RowId>),
+}
 
 /// What `open_attempts` says of one row.
 #[derive(Debug, Clone)]
@@ -147,7 +203,9 @@ pub enum Opened {
     /// Already Applied (or Deleted), or Failed: nothing to do.
     Done(ResourceState),
     /// Another fence's attempt on the key may still take effect.
-    Busy { ms: u64 },
+    Busy {
+        ms: u64,
+    },
     Superseded,
 }
 
@@ -168,10 +226,15 @@ pub enum Closed {
     /// Nothing left (window, refused connection …): no state change, `sent` taken back.
     NotSent,
     /// Transient: Retrying, next attempt after so long.
-    Transient { failure: Failure, delay_ms: u64 },
+    Transient {
+        failure: Failure,
+        delay_ms: u64,
+    },
     Refused(Failure),
     /// Delete accepted, not gone yet: stays Pending(Delete) with this `blocked_by`.
-    Deleting { blocked_by: String },
+    Deleting {
+        blocked_by: String,
+    },
     Gone,
     Kept(String),
     /// An existing Namespace or CRD is used as it is.
@@ -194,7 +257,9 @@ pub enum Release {
     /// Last claim and created by Muster: delete it (the claim is `deleting` now).
     Delete,
     /// Other contexts hold it: the row is done, the claim given up.
-    StillUsed { by: String },
+    StillUsed {
+        by: String,
+    },
     /// It was there before Muster: kept.
     NotOurs,
     Superseded,
@@ -210,17 +275,23 @@ pub enum ProbeLease {
     Wait { ms: u64, since_ms: i64 },
 }
 
+/// Group, version, kind.
+pub type Gvk = (String, String, String);
+
 #[derive(Debug, Clone, Default)]
 pub struct ProofScope {
     pub superseded: bool,
     /// An attempt of the context is unexpired for so long yet.
     pub wait_ms: u64,
     /// Cluster → (group, version, kind) used.
-    pub clusters: Vec<(ClusterId, Vec<(String, String, String)>)>,
+    pub clusters: Vec<(ClusterId, Vec<Gvk>)>,
 }
 
 #[derive(Debug, Clone)]
-pub struct FoundAgain { pub key: ResourceKey, pub uid: String }
+pub struct FoundAgain {
+    pub key: ResourceKey,
+    pub uid: String,
+}
 
 #[derive(Debug, Clone)]
 pub struct Summary {
@@ -233,13 +304,33 @@ pub struct Summary {
 }
 
 #[derive(Debug, Clone)]
-pub struct BundleCounts { pub app: String, pub cluster: ClusterId, pub connectivity: Connectivity, pub counts: BTreeMap<String, i64> }
+pub struct BundleCounts {
+    pub app: String,
+    pub cluster: ClusterId,
+    pub connectivity: Connectivity,
+    pub counts: BTreeMap<String, i64>,
+}
 
 #[derive(Debug, Clone)]
-pub struct Action { pub state: DigState, pub verb: DigEvent, pub context: Option<ContextId>, pub revision: i32, pub time_ms: i64, pub actor: String, pub request_id: Option<String> }
+pub struct Action {
+    pub state: DigState,
+    pub verb: DigEvent,
+    pub context: Option<ContextId>,
+    pub revision: i32,
+    pub time_ms: i64,
+    pub actor: String,
+    pub request_id: Option<String>,
+}
 
 #[derive(Debug, Clone, Default)]
-pub struct RowFilter { pub app: Option<String>, pub cluster: Option<ClusterId>, pub resource: Option<String>, pub state: Option<String>, /** Leave implicit rows out. */ pub counted_only: bool }
+pub struct RowFilter {
+    pub app: Option<String>,
+    pub cluster: Option<ClusterId>,
+    pub resource: Option<String>,
+    pub state: Option<String>,
+    /** Leave implicit rows out. */
+    pub counted_only: bool,
+}
 
 /// Rows that wait or failed for one cause.
 #[derive(Debug, Clone)]

@@ -235,9 +235,7 @@ async fn instantiate<C: ConnectionTrait>(
         ],
     )
     .await?;
-    let t0=std::time::Instant::now();
     claims::take(db, id).await?;
-    tracing::info!("X"); eprintln!("TT claims {:?}", t0.elapsed());
     let sql = "DELETE FROM staged WHERE context = $1";
     sql::run(db, sql, args![id.0.clone()]).await?;
     write(db, dig, state, false, Some(id)).await?;
@@ -249,9 +247,7 @@ async fn instantiate<C: ConnectionTrait>(
         verb_line(&head, None, ContextEvent::Instantiate, meta),
     ];
     log::append(db, &lines).await?;
-    let t0=std::time::Instant::now();
     born(db, &head).await?;
-    eprintln!("TT born {:?}", t0.elapsed());
     Ok(accepted(dig, state, &head, fence, true))
 }
 

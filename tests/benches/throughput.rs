@@ -2,7 +2,11 @@
 //! deletes the same objects on the same sandbox clusters, 32 requests at a time, in the same run.
 //!
 //! `cargo bench -p muster-tests --bench throughput [-- CLUSTERS OBJECTS ROUNDS]`
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and fails by panicking"
+)]
 
 use futures_util::{StreamExt, stream};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
@@ -21,7 +25,9 @@ const AT_A_TIME: usize = 32;
 
 fn manifest(i: usize) -> String {
     let filler = "x".repeat(2_000);
-    format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{i}}}\ndata: {{key: {filler}}}\n")
+    format!(
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{i}}}\ndata: {{key: {filler}}}\n"
+    )
 }
 
 async fn seconds(work: impl Future<Output = ()>) -> f64 {
@@ -42,7 +48,13 @@ async fn plain_apply(clients: &[Client], objects: usize) {
             });
             async move {
                 let api: Api<ConfigMap> = Api::namespaced(client, "plain");
-                api.patch(&format!("m{i}"), &PatchParams::apply("plain"), &Patch::Apply(&object)).await.unwrap();
+                api.patch(
+                    &format!("m{i}"),
+                    &PatchParams::apply("plain"),
+                    &Patch::Apply(&object),
+                )
+                .await
+                .unwrap();
             }
         })
         .await;
@@ -53,7 +65,9 @@ async fn plain_delete(clients: &[Client], objects: usize) {
     stream::iter(work)
         .for_each_concurrent(AT_A_TIME, |(client, i)| async move {
             let api: Api<ConfigMap> = Api::namespaced(client, "plain");
-            api.delete(&format!("m{i}"), &DeleteParams::default()).await.unwrap();
+            api.delete(&format!("m{i}"), &DeleteParams::default())
+                .await
+                .unwrap();
         })
         .await;
 }
@@ -76,16 +90,23 @@ async fn main() {
     let mut clients = vec![];
     for name in &names {
         let client = clusters::client(&stack.host.cluster(name).unwrap().kubeconfig).await;
-        let namespace: Namespace = serde_json::from_value(serde_json::json!({"metadata": {"name": "plain"}})).unwrap();
-        Api::all(client.clone()).create(&Default::default(), &namespace).await.unwrap();
+        let namespace: Namespace =
+            serde_json::from_value(serde_json::json!({"metadata": {"name": "plain"}})).unwrap();
+        Api::all(client.clone())
+            .create(&Default::default(), &namespace)
+            .await
+            .unwrap();
         clients.push(client);
     }
-    println!("| clusters × objects | | plain loop, {AT_A_TIME} at a time | Muster | ratio |\n|---|---|---|---|---|");
+    println!(
+        "| clusters × objects | | plain loop, {AT_A_TIME} at a time | Muster | ratio |\n|---|---|---|---|---|"
+    );
     for size in sizes {
         let name = format!("bench-{size}");
         let app = App::new("a", (0..size).map(manifest).collect::<String>());
         let dig = stack.approved(&name, &[app], &on(&names)).await;
-        let (mut apply, mut delete, mut instantiate, mut terminate) = (vec![], vec![], vec![], vec![]);
+        let (mut apply, mut delete, mut instantiate, mut terminate) =
+            (vec![], vec![], vec![], vec![]);
         for _ in 0..rounds {
             apply.push(seconds(plain_apply(&clients, size)).await);
             delete.push(seconds(plain_delete(&clients, size)).await);
@@ -105,7 +126,10 @@ async fn main() {
             );
         }
         let total = (size * count) as f64;
-        for (what, plain, muster) in [("instantiate", apply, instantiate), ("terminate", delete, terminate)] {
+        for (what, plain, muster) in [
+            ("instantiate", apply, instantiate),
+            ("terminate", delete, terminate),
+        ] {
             let (plain, muster) = (median(plain), median(muster));
             println!(
                 "| {count} × {size} | {what} | {plain:.2} s ({:.0}/s) | {muster:.2} s ({:.0}/s) | {:.2} |",

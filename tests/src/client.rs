@@ -2,9 +2,9 @@
 
 use crate::until;
 use proto::v1::{
-    ApproveRequest, ContextState, DeleteDeploymentIntentGroupRequest, DigState, Event, GetStatusRequest,
-    InstantiateRequest, LifecycleResponse, ListEventsRequest, Resource, ResourceState, StatusHead, StatusView,
-    TerminateRequest,
+    ApproveRequest, ContextState, DeleteDeploymentIntentGroupRequest, DigState, Event,
+    GetStatusRequest, InstantiateRequest, LifecycleResponse, ListEventsRequest, Resource,
+    ResourceState, StatusHead, StatusView, TerminateRequest,
     document_service_client::DocumentServiceClient, get_status_response::Part,
     lifecycle_service_client::LifecycleServiceClient,
 };
@@ -34,7 +34,10 @@ impl Snapshot {
     }
 
     pub fn resource(&self, cluster: &str, name: &str) -> &Resource {
-        let found = self.resources.iter().find(|r| r.cluster == format!("sandbox+{cluster}") && r.name == name);
+        let found = self
+            .resources
+            .iter()
+            .find(|r| r.cluster == format!("sandbox+{cluster}") && r.name == name);
         found.unwrap_or_else(|| panic!("no {name} on {cluster}: {:?}", self.resources))
     }
 
@@ -44,7 +47,10 @@ impl Snapshot {
 
     /// Number of resources in a state, as shown row by row.
     pub fn count(&self, state: ResourceState) -> usize {
-        self.resources.iter().filter(|r| r.deployed_status() == state).count()
+        self.resources
+            .iter()
+            .filter(|r| r.deployed_status() == state)
+            .count()
     }
 }
 
@@ -58,7 +64,11 @@ impl Dig {
     }
 
     pub async fn approve(&self) -> Result<LifecycleResponse, Status> {
-        let request = ApproveRequest { project: "p".into(), name: self.name.clone(), ..Default::default() };
+        let request = ApproveRequest {
+            project: "p".into(),
+            name: self.name.clone(),
+            ..Default::default()
+        };
         Ok(self.client.clone().approve(request).await?.into_inner())
     }
 
@@ -78,7 +88,11 @@ impl Dig {
     }
 
     pub async fn terminate(&self) -> Result<LifecycleResponse, Status> {
-        let request = TerminateRequest { project: "p".into(), name: self.name.clone(), ..Default::default() };
+        let request = TerminateRequest {
+            project: "p".into(),
+            name: self.name.clone(),
+            ..Default::default()
+        };
         Ok(self.client.clone().terminate(request).await?.into_inner())
     }
 
@@ -88,7 +102,10 @@ impl Dig {
             name: self.name.clone(),
             ..Default::default()
         };
-        self.documents.clone().delete_deployment_intent_group(request).await?;
+        self.documents
+            .clone()
+            .delete_deployment_intent_group(request)
+            .await?;
         Ok(())
     }
 
@@ -97,7 +114,11 @@ impl Dig {
     }
 
     async fn try_status(&self) -> Result<Snapshot, Status> {
-        let request = GetStatusRequest { project: "p".into(), name: self.name.clone(), ..Default::default() };
+        let request = GetStatusRequest {
+            project: "p".into(),
+            name: self.name.clone(),
+            ..Default::default()
+        };
         let mut stream = self.client.clone().get_status(request).await?.into_inner();
         let mut head = None;
         let mut resources = vec![];
@@ -108,12 +129,25 @@ impl Dig {
                 None => {}
             }
         }
-        Ok(Snapshot { head: head.ok_or_else(|| Status::data_loss("no head"))?, resources })
+        Ok(Snapshot {
+            head: head.ok_or_else(|| Status::data_loss("no head"))?,
+            resources,
+        })
     }
 
     pub async fn events(&self) -> Vec<Event> {
-        let request = ListEventsRequest { project: "p".into(), name: self.name.clone(), ..Default::default() };
-        let mut stream = self.client.clone().list_events(request).await.unwrap().into_inner();
+        let request = ListEventsRequest {
+            project: "p".into(),
+            name: self.name.clone(),
+            ..Default::default()
+        };
+        let mut stream = self
+            .client
+            .clone()
+            .list_events(request)
+            .await
+            .unwrap()
+            .into_inner();
         let mut events = vec![];
         while let Some(message) = stream.message().await.unwrap() {
             events.extend(message.events);
@@ -124,19 +158,30 @@ impl Dig {
     /// States the context went through, oldest first, of the given life (or all).
     pub async fn context_states(&self, context: &str) -> Vec<String> {
         let events = self.events().await;
-        let of_context = |e: &&Event| e.object.is_empty() && e.context_id == context && e.from != e.to;
-        let mut states: Vec<String> = events.iter().filter(of_context).map(|e| e.to.clone()).collect();
+        let of_context =
+            |e: &&Event| e.object.is_empty() && e.context_id == context && e.from != e.to;
+        let mut states: Vec<String> = events
+            .iter()
+            .filter(of_context)
+            .map(|e| e.to.clone())
+            .collect();
         states.dedup();
         states
     }
 
     /// Waits until the status is as wanted; an api that does not answer meanwhile is waited for.
     pub async fn until(&self, what: &str, is: impl Fn(&Snapshot) -> bool) -> Snapshot {
-        until(&format!("{}: {what}", self.name), || async { self.try_status().await.ok().filter(&is) }).await
+        until(&format!("{}: {what}", self.name), || async {
+            self.try_status().await.ok().filter(&is)
+        })
+        .await
     }
 
     pub async fn until_context(&self, state: ContextState) -> Snapshot {
-        self.until(&format!("context {state:?}"), |s| s.context() == Some(state)).await
+        self.until(&format!("context {state:?}"), |s| {
+            s.context() == Some(state)
+        })
+        .await
     }
 
     /// Waits for Instantiated or Terminated by the summary alone, which stays cheap when large.
@@ -148,10 +193,20 @@ impl Dig {
                 view: StatusView::Summary.into(),
                 ..Default::default()
             };
-            let mut stream = self.client.clone().get_status(request).await.ok()?.into_inner();
-            let Some(Part::Head(head)) = stream.message().await.ok()??.part else { return None };
+            let mut stream = self
+                .client
+                .clone()
+                .get_status(request)
+                .await
+                .ok()?
+                .into_inner();
+            let Some(Part::Head(head)) = stream.message().await.ok()??.part else {
+                return None;
+            };
             let state = head.context?.state();
-            [ContextState::Instantiated, ContextState::Terminated].contains(&state).then_some(())
+            [ContextState::Instantiated, ContextState::Terminated]
+                .contains(&state)
+                .then_some(())
         })
         .await;
     }

@@ -11,7 +11,9 @@ use std::collections::BTreeSet;
 /// A client of a kubeconfig text.
 pub async fn client(kubeconfig: &str) -> Client {
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .unwrap();
     Client::try_from(config).unwrap()
 }
 
@@ -21,13 +23,19 @@ pub async fn inventory(client: &Client) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for group in discovery.groups() {
         for (resource, capabilities) in group.recommended_resources() {
-            if !capabilities.supports_operation(verbs::LIST) || ["Event", "Lease"].contains(&resource.kind.as_str()) {
+            if !capabilities.supports_operation(verbs::LIST)
+                || ["Event", "Lease"].contains(&resource.kind.as_str())
+            {
                 continue;
             }
             let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
             for object in api.list_metadata(&ListParams::default()).await.unwrap() {
                 let namespace = object.metadata.namespace.unwrap_or_default();
-                found.insert(format!("{}/{namespace}/{}", resource.kind, object.metadata.name.unwrap_or_default()));
+                found.insert(format!(
+                    "{}/{namespace}/{}",
+                    resource.kind,
+                    object.metadata.name.unwrap_or_default()
+                ));
             }
         }
     }

@@ -19,7 +19,11 @@ pub struct App {
 
 impl App {
     pub fn new(name: &str, objects: impl Into<String>) -> Self {
-        Self { name: name.into(), depends_on: vec![], objects: objects.into() }
+        Self {
+            name: name.into(),
+            depends_on: vec![],
+            objects: objects.into(),
+        }
     }
 
     pub fn after(mut self, dependency: &str) -> Self {
@@ -53,7 +57,8 @@ impl Upload {
         let n = self.document(&format!(
             "apiVersion: muster.dev/v1\nkind: Cluster\nmetadata: {{name: {name}, provider: {provider}, labels: {{{labels}}}}}\nspec: {{kubeconfig: ./{name}.yaml}}\n"
         ));
-        self.entries.push((n, "spec.kubeconfig".into(), kubeconfig.into()));
+        self.entries
+            .push((n, "spec.kubeconfig".into(), kubeconfig.into()));
     }
 
     pub fn app(&mut self, name: &str, version: &str, apps: &[App]) {
@@ -62,11 +67,20 @@ impl Upload {
         );
         for app in apps {
             let deps = app.depends_on.join(", ");
-            writeln!(text, "  - {{name: {}, manifests: [./{}.yaml], dependsOn: [{deps}]}}", app.name, app.name).unwrap();
+            writeln!(
+                text,
+                "  - {{name: {}, manifests: [./{}.yaml], dependsOn: [{deps}]}}",
+                app.name, app.name
+            )
+            .unwrap();
         }
         let n = self.document(&text);
         for (i, app) in apps.iter().enumerate() {
-            self.entries.push((n, format!("spec.apps[{i}].manifests[0]"), app.objects.clone()));
+            self.entries.push((
+                n,
+                format!("spec.apps[{i}].manifests[0]"),
+                app.objects.clone(),
+            ));
         }
     }
 
@@ -80,12 +94,20 @@ impl Upload {
 
 /// `placement` of all apps on the named sandbox clusters.
 pub fn on(clusters: &[&str]) -> String {
-    let list: Vec<_> = clusters.iter().map(|c| format!("{{cluster: sandbox+{c}}}")).collect();
-    format!("  namespace: shop\n  placement:\n  - {{app: \"*\", allOf: [{}]}}", list.join(", "))
+    let list: Vec<_> = clusters
+        .iter()
+        .map(|c| format!("{{cluster: sandbox+{c}}}"))
+        .collect();
+    format!(
+        "  namespace: shop\n  placement:\n  - {{app: \"*\", allOf: [{}]}}",
+        list.join(", ")
+    )
 }
 
 pub fn config_map(name: &str) -> String {
-    format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{key: value-of-{name}}}\n")
+    format!(
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{key: value-of-{name}}}\n"
+    )
 }
 
 pub fn config_maps(names: &[&str]) -> String {
@@ -94,7 +116,10 @@ pub fn config_maps(names: &[&str]) -> String {
 
 /// Fixture F of spec §8: a1 on c1 {r1,r2}; a2 on c1 and c2 {r3,r4}.
 pub fn fixture_f() -> (Vec<App>, String) {
-    let apps = vec![App::new("a1", config_maps(&["r1", "r2"])), App::new("a2", config_maps(&["r3", "r4"]))];
+    let apps = vec![
+        App::new("a1", config_maps(&["r1", "r2"])),
+        App::new("a2", config_maps(&["r3", "r4"])),
+    ];
     let spec = "  namespace: shop\n  placement:\n  - {app: a1, allOf: [{cluster: sandbox+c1}]}\n  - {app: a2, allOf: [{cluster: sandbox+c1}, {cluster: sandbox+c2}]}";
     (apps, spec.into())
 }
@@ -111,10 +136,21 @@ pub async fn apply(channel: Channel, upload: Upload) -> Result<ApplyResponse, St
     let chunks = |text: String| -> Vec<(Vec<u8>, bool)> {
         let bytes = text.into_bytes();
         let n = bytes.len().div_ceil(CHUNK).max(1);
-        (0..n).map(|i| (bytes[i * CHUNK..bytes.len().min((i + 1) * CHUNK)].to_vec(), i + 1 == n)).collect()
+        (0..n)
+            .map(|i| {
+                (
+                    bytes[i * CHUNK..bytes.len().min((i + 1) * CHUNK)].to_vec(),
+                    i + 1 == n,
+                )
+            })
+            .collect()
     };
     for (data, last) in chunks(upload.text) {
-        parts.push(Part::Source(SourceChunk { source: source.clone(), data: data.into(), last }));
+        parts.push(Part::Source(SourceChunk {
+            source: source.clone(),
+            data: data.into(),
+            last,
+        }));
     }
     for (document, field, text) in upload.entries {
         for (data, last) in chunks(text) {
@@ -128,7 +164,12 @@ pub async fn apply(channel: Channel, upload: Upload) -> Result<ApplyResponse, St
             }));
         }
     }
-    let requests = parts.into_iter().map(|part| ApplyRequest { part: Some(part) });
+    let requests = parts
+        .into_iter()
+        .map(|part| ApplyRequest { part: Some(part) });
     let mut client = DocumentServiceClient::new(channel);
-    Ok(client.apply(futures_util::stream::iter(requests)).await?.into_inner())
+    Ok(client
+        .apply(futures_util::stream::iter(requests))
+        .await?
+        .into_inner())
 }

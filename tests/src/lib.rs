@@ -21,7 +21,10 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl 
         if let Some(found) = look().await {
             return found;
         }
-        assert!(tokio::time::Instant::now() < ends, "not within {PATIENCE:?}: {what}");
+        assert!(
+            tokio::time::Instant::now() < ends,
+            "not within {PATIENCE:?}: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -35,7 +35,12 @@ pub struct Stack {
 /// The Temporal CLI, found or fetched once per process.
 pub fn temporal_cli() -> PathBuf {
     static CLI: OnceLock<PathBuf> = OnceLock::new();
-    CLI.get_or_init(|| embedded::resolve(&mut |line| eprintln(line)).unwrap().binary).clone()
+    CLI.get_or_init(|| {
+        embedded::resolve(&mut |line| eprintln(line))
+            .unwrap()
+            .binary
+    })
+    .clone()
 }
 
 #[allow(clippy::print_stderr, reason = "a download is announced")]
@@ -51,7 +56,8 @@ impl Stack {
 
     pub async fn start_with(config: HostConfig) -> Self {
         // RUST_LOG shows what the stack says.
-        let logs = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
+        let logs = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
         let _ = logs.with_test_writer().try_init();
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("muster.key"), "07".repeat(32)).unwrap();
@@ -67,7 +73,10 @@ impl Stack {
         let stop = CancellationToken::new();
         let server = api::Server::bind(api::Config::embedded(
             &store_url(&dir),
-            Server { address: Some(temporal.address.clone()), namespace: None },
+            Server {
+                address: Some(temporal.address.clone()),
+                namespace: None,
+            },
             "127.0.0.1:0".parse().unwrap(),
             None,
             dir.path().join("muster.key"),
@@ -78,16 +87,32 @@ impl Stack {
         let until = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move { server.run(until).await.unwrap() });
         let api = Some(Part { stop, task });
-        let channel = Channel::from_shared(format!("http://{grpc}")).unwrap().connect_lazy();
-        let mut stack = Self { host, channel, temporal, dir, worker: None, api };
+        let channel = Channel::from_shared(format!("http://{grpc}"))
+            .unwrap()
+            .connect_lazy();
+        let mut stack = Self {
+            host,
+            channel,
+            temporal,
+            dir,
+            worker: None,
+            api,
+        };
         stack.start_worker();
         stack.register_clusters().await;
         stack
     }
 
     pub fn start_worker(&mut self) {
-        let server = Server { address: Some(self.temporal.address.clone()), namespace: None };
-        let mut config = worker::Config::embedded(&store_url(&self.dir), server, self.dir.path().join("muster.key"));
+        let server = Server {
+            address: Some(self.temporal.address.clone()),
+            namespace: None,
+        };
+        let mut config = worker::Config::embedded(
+            &store_url(&self.dir),
+            server,
+            self.dir.path().join("muster.key"),
+        );
         config.grace = Duration::from_secs(5);
         let stop = CancellationToken::new();
         let until = stop.clone().cancelled_owned();
@@ -126,7 +151,10 @@ impl Stack {
     }
 
     /// Applies documents.
-    pub async fn apply(&self, upload: documents::Upload) -> Result<proto::v1::ApplyResponse, tonic::Status> {
+    pub async fn apply(
+        &self,
+        upload: documents::Upload,
+    ) -> Result<proto::v1::ApplyResponse, tonic::Status> {
         documents::apply(self.channel.clone(), upload).await
     }
 
@@ -169,7 +197,10 @@ impl Stack {
     /// Names of objects that were asked for with `verb`, in order.
     pub fn asked(&self, cluster: &str, verb: Verb) -> Vec<String> {
         let log = self.log(cluster);
-        log.iter().filter(|e| e.verb == verb).filter_map(|e| e.name.clone()).collect()
+        log.iter()
+            .filter(|e| e.verb == verb)
+            .filter_map(|e| e.name.clone())
+            .collect()
     }
 
     /// Ends everything in order.

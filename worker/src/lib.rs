@@ -10,5 +10,8 @@ mod replay;
 
 pub use config::{Config, ConfigError, LogFormat, Settings};
 pub use host::{WorkerError, run, run_reporting};
-pub use key::KeyError;
+pub use key::{KeyError, read as read_key};
 pub use replay::{Replayed, replay};
+
+/// What is logged when nobody says: sea-orm warns on every SQLite transaction that it has a mode.
+pub const USUAL_LOG: &str = "info,sea_orm::driver=error";

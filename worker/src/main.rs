@@ -85,7 +85,7 @@ async fn replay(files: Vec<PathBuf>) -> ExitCode {
 }
 
 fn log(format: LogFormat, filter: Option<&str>) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter.unwrap_or("info")).context("--log")?;
+    let filter = EnvFilter::try_new(filter.unwrap_or(worker::USUAL_LOG)).context("--log")?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

@@ -9,7 +9,7 @@ use http::{HeaderMap, Request, Response, Uri, header};
 use http_body_util::Full;
 use kube::{
     Config,
-    client::ConfigExt,
+    client::{AuthError, ConfigExt},
     config::{KubeConfigOptions, Kubeconfig},
 };
 use rustls::pki_types::ServerName;
@@ -38,7 +38,9 @@ pub async fn read(
     context: Option<&str>,
     allowed_exec: &[String],
 ) -> Result<(Target, Access), NetError> {
-    let kubeconfig = Kubeconfig::from_yaml(text).map_err(refused)?;
+    // The parser's own words may quote a line, and lines hold credentials.
+    let kubeconfig = Kubeconfig::from_yaml(text)
+        .map_err(|_| refused("it cannot be read as YAML of a Config"))?;
     let options = KubeConfigOptions {
         context: context.map(str::to_owned),
         cluster: None,
@@ -57,6 +59,17 @@ pub async fn read(
     tokio::task::spawn_blocking(move || build(&config, explicit_proxy))
         .await
         .map_err(refused)?
+}
+
+/// What went wrong with credentials, without what a plugin printed: that may be a token.
+fn unauthorized(error: &AuthError) -> NetError {
+    match error {
+        AuthError::AuthExecRun { out, .. } => {
+            refused(format!("the exec plugin ended with {}", out.status))
+        }
+        AuthError::AuthExecParse(_) => refused("the exec plugin's output cannot be read"),
+        error => refused(error),
+    }
 }
 
 fn check_exec(config: &Config, allowed: &[String]) -> Result<(), NetError> {
@@ -123,7 +136,10 @@ fn build(config: &Config, explicit_proxy: bool) -> Result<(Target, Access), NetE
     });
     let authorize = config
         .auth_layer()
-        .map_err(refused)?
+        .map_err(|error| match &error {
+            kube::Error::Auth(error) => unauthorized(error),
+            error => refused(error),
+        })?
         .map(|layer| BoxCloneSyncService::new(layer.layer(echo)));
     let prefix = url.path().trim_end_matches('/').to_owned();
     Ok((
@@ -172,7 +188,10 @@ impl Access {
                 .clone()
                 .oneshot(Request::new(Full::default()))
                 .await
-                .map_err(refused)?;
+                .map_err(|error| match error.downcast_ref::<AuthError>() {
+                    Some(error) => unauthorized(error),
+                    None => refused("the credentials cannot be renewed"),
+                })?;
             if let Some(value) = answer.headers().get(header::AUTHORIZATION) {
                 parts.headers.insert(header::AUTHORIZATION, value.clone());
             }

@@ -1,21 +1,20 @@
 //! Whether a cluster answers: hello, identity, parking (protocol §8).
 
-use super::{
-    answer::NetError,
-    link::{Link, Pulse},
-};
+use super::link::{Link, Pulse};
 use model::{failure::Failure, ids::ClusterId, row::Connectivity};
 use std::{
     sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
     time::Duration,
 };
 use store::{Store, StoreError};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use workflows::limits::{HELLO_AFTER, HELLO_TIMEOUT, PROBE_INITIAL};
 
 /// A cluster that was silent this long does not count as active.
 const ACTIVE: Duration = Duration::from_secs(30);
 
+/// After trouble, an answer to somebody else counts if it came within this time.
+const LATELY: Duration = Duration::from_millis(500);
 /// A replaced kubeconfig is noticed within this time.
 const NOTICE: Duration = Duration::from_secs(2);
 
@@ -97,7 +96,10 @@ impl Cluster {
     /// After trouble with a request that began at `since`: hello decides, unless the cluster
     /// answered somebody else meanwhile.
     pub async fn still_answers(&self, since: Instant) -> Result<Arc<Link>, NotReady> {
-        self.answering_since(Some(since)).await
+        // A time-out is long: an answer at its beginning says nothing about its end.
+        let lately = Instant::now().checked_sub(LATELY);
+        self.answering_since(lately.map(|lately| since.max(lately)).or(Some(since)))
+            .await
     }
 
     async fn answering_since(&self, since: Option<Instant>) -> Result<Arc<Link>, NotReady> {
@@ -134,7 +136,7 @@ impl Cluster {
         let result = match self.connect().await {
             Err(NotReady::Store(error)) => return Err(error),
             Err(NotReady::Parked(failure)) => Err(failure),
-            Ok(link) => match self.version(&link).await {
+            Ok(link) => match link.hello(HELLO_TIMEOUT).await {
                 Err(error) => Err(error.failure()),
                 Ok(()) => Ok(self.identity(&link).await),
             },
@@ -160,7 +162,7 @@ impl Cluster {
             .current()
             .is_some_and(|link| link.generation == row.generation);
         let link = self.connect().await?;
-        self.version(&link)
+        link.hello(HELLO_TIMEOUT)
             .await
             .map_err(|error| NotReady::Parked(error.failure()))?;
         // The identity is checked once per kubeconfig, and when the cluster was parked.
@@ -195,21 +197,10 @@ impl Cluster {
         Ok(link)
     }
 
-    /// Any answer will do: what it thinks of our credentials is each request's own matter.
-    async fn version(&self, link: &Link) -> Result<(), NetError> {
-        match link.read("/version", HELLO_TIMEOUT).await {
-            Ok(_) => Ok(()),
-            // A pooled connection may have died silently with its cluster's last process.
-            Err(_) => link.read("/version", HELLO_TIMEOUT).await.map(drop),
-        }
-    }
-
     /// Uid of the `kube-system` namespace; `None` if it may not be read.
     async fn identity(&self, link: &Link) -> Option<String> {
-        let answer = link
-            .read("/api/v1/namespaces/kube-system", HELLO_TIMEOUT)
-            .await
-            .ok()?;
+        let read = link.read("/api/v1/namespaces/kube-system", HELLO_TIMEOUT);
+        let answer = timeout(2 * HELLO_TIMEOUT, read).await.ok()?.ok()?;
         answer.json()["metadata"]["uid"].as_str().map(str::to_owned)
     }
 

@@ -8,6 +8,7 @@ use super::{
     pool::{Pool, Slot},
 };
 use http::Request;
+use model::failure::Certainty;
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -94,17 +95,9 @@ impl Link {
 
     /// Waits for one slot, then takes what else is free, `wanted` at most.
     pub async fn slots(&self, wanted: usize, within: Duration) -> Result<Vec<Slot>, NetError> {
-        let within = within.min(CONNECT_TIMEOUT);
-        let weight = self.weight();
-        let mut slots = vec![self.pool.slot(weight, within).await?];
-        while slots.len() < wanted {
-            match self.pool.try_slot(weight, within).await {
-                Some(Ok(slot)) => slots.push(slot),
-                // One connection is enough to go on.
-                Some(Err(_)) | None => break,
-            }
-        }
-        Ok(slots)
+        self.pool
+            .slots(wanted, self.weight(), within.min(CONNECT_TIMEOUT))
+            .await
     }
 
     /// Sends a request over a slot. `timeout` is also told to the server.
@@ -116,6 +109,7 @@ impl Link {
         within: Duration,
     ) -> Result<Answer, NetError> {
         let verb = request.method().as_str().to_owned();
+        let path = request.uri().path().to_owned();
         let request = self.access.complete(with_timeout(request, within)?).await?;
         let in_flight = InFlight::new();
         let result = slot.send(request, window, within).await;
@@ -125,8 +119,14 @@ impl Link {
                 self.pulse.beat();
                 answer.code.to_string()
             }
-            Err(error) => format!("{:?}", error.stage).to_lowercase(),
+            Err(error) => {
+                if error.certainty() == Certainty::Ambiguous {
+                    self.pool.clear();
+                }
+                format!("{:?}", error.stage).to_lowercase()
+            }
         };
+        tracing::debug!(verb, path, code, "request");
         metrics::counter!("muster_cluster_requests_total", "verb" => verb, "code" => code)
             .increment(1);
         result
@@ -149,6 +149,25 @@ impl Link {
             .body(Vec::new())
             .map_err(|e| NetError::new(Stage::Write, e.to_string()))?;
         self.ask(request, within).await
+    }
+
+    /// GET /version over a connection of its own. Any answer will do: what the cluster thinks of
+    /// our credentials is each request's own matter.
+    pub async fn hello(&self, within: Duration) -> Result<(), NetError> {
+        let request = Request::get("/version")
+            .body(Vec::new())
+            .map_err(|e| NetError::new(Stage::Write, e.to_string()))?;
+        let request = self.access.complete(request).await?;
+        match self.pool.fresh(request, within).await {
+            Ok(_) => {
+                self.pulse.beat();
+                Ok(())
+            }
+            Err(error) => {
+                self.pool.clear();
+                Err(error)
+            }
+        }
     }
 
     pub fn reap(&self) {

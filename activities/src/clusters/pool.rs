@@ -7,6 +7,7 @@ use super::{
     gate::Window,
 };
 use bytes::Bytes;
+use futures::future::join_all;
 use http::Request;
 use http_body_util::{BodyExt, Full, Limited};
 use std::{
@@ -20,6 +21,9 @@ use tokio::{
 
 /// An idle connection is closed after so long: shorter than what servers and NATs allow.
 const IDLE: Duration = Duration::from_secs(60);
+/// A slot that is not free within this time is given up: hung requests in all of them must not
+/// hold whoever comes next for as long.
+const SATURATED: Duration = Duration::from_secs(4);
 /// No answer of a cluster is larger; lists are paged.
 const ANSWER_LIMIT: usize = 64 << 20;
 
@@ -49,23 +53,73 @@ impl Pool {
 
     /// Waits for a slot, then for a connection that is up.
     pub async fn slot(self: &Arc<Self>, weight: u32, within: Duration) -> Result<Slot, NetError> {
-        let permit = self
-            .slots
-            .clone()
-            .acquire_many_owned(weight)
-            .await
-            .map_err(|_| NetError::new(Stage::Connect, "the connection pool is closed"))?;
+        let permit = self.permit(weight).await?;
         self.fill(permit, within).await
     }
 
-    /// A slot if one is free now.
-    pub async fn try_slot(
+    /// Waits for one slot, then takes what else is free, `wanted` at most. Connections that are
+    /// missing are dialled side by side; one that comes up is enough.
+    pub async fn slots(
         self: &Arc<Self>,
+        wanted: usize,
         weight: u32,
         within: Duration,
-    ) -> Option<Result<Slot, NetError>> {
-        let permit = self.slots.clone().try_acquire_many_owned(weight).ok()?;
-        Some(self.fill(permit, within).await)
+    ) -> Result<Vec<Slot>, NetError> {
+        let mut permits = vec![self.permit(weight).await?];
+        while permits.len() < wanted
+            && let Ok(permit) = self.slots.clone().try_acquire_many_owned(weight)
+        {
+            permits.push(permit);
+        }
+        let filled = permits.into_iter().map(|permit| self.fill(permit, within));
+        let mut refused = None;
+        let mut slots = Vec::with_capacity(wanted);
+        for slot in join_all(filled).await {
+            match slot {
+                Ok(slot) => slots.push(slot),
+                Err(error) => refused = Some(error),
+            }
+        }
+        match refused {
+            Some(error) if slots.is_empty() => Err(error),
+            _ => Ok(slots),
+        }
+    }
+
+    async fn permit(&self, weight: u32) -> Result<OwnedSemaphorePermit, NetError> {
+        let permit = self.slots.clone().acquire_many_owned(weight);
+        match timeout(SATURATED, permit).await {
+            Ok(permit) => permit.map_err(|_| NetError::new(Stage::Connect, "the pool is closed")),
+            Err(_) => Err(NetError::new(Stage::Connect, "every connection is busy")),
+        }
+    }
+
+    /// One request over a connection of its own, dial included in the time: whether the cluster
+    /// answers now, whatever state the idle connections are in. Takes no slot, since it is asked
+    /// when requests hang in all of them.
+    pub async fn fresh(
+        self: &Arc<Self>,
+        request: Request<Full<Bytes>>,
+        within: Duration,
+    ) -> Result<Answer, NetError> {
+        let began = Instant::now();
+        let mut connection = dial(&self.target, within).await?;
+        let left = within.saturating_sub(began.elapsed());
+        let answer = exchange(&mut connection, request, None, left).await?;
+        self.give_back(connection);
+        Ok(answer)
+    }
+
+    /// Closes idle connections: one of them was lost, the others may hang.
+    pub fn clear(&self) {
+        self.idle().clear();
+    }
+
+    fn give_back(&self, mut connection: Connection) {
+        if !connection.sender.is_closed() {
+            connection.idle_since = Instant::now();
+            self.idle().push(connection);
+        }
     }
 
     async fn fill(
@@ -122,61 +176,67 @@ impl Slot {
         if !connection.sender.is_ready() && connection.sender.ready().await.is_err() {
             connection = dial(&self.pool.target, within).await?;
         }
-        let gate = connection.gate.clone();
-        gate.arm(window);
-        let exchange = async {
-            let response = connection
-                .sender
-                .send_request(request)
-                .await
-                .map_err(|e| root_cause(&e))?;
-            let code = response.status().as_u16();
-            let retry_after = retry_after(response.headers());
-            let body = Limited::new(response.into_body(), ANSWER_LIMIT)
-                .collect()
-                .await
-                .map_err(|e| root_cause(e.as_ref()))?
-                .to_bytes();
-            Ok::<_, String>(Answer {
-                code,
-                retry_after,
-                body,
-            })
-        };
-        let seconds = within.as_secs_f64();
-        let error = match timeout(within, exchange).await {
-            Ok(Ok(answer)) => {
-                connection.idle_since = Instant::now();
-                self.connection = Some(connection);
-                return Ok(answer);
-            }
-            _ if gate.refused() => NetError::new(
-                Stage::Window,
-                "the send window closed before the request left",
-            ),
-            Ok(Err(cause)) if gate.written() => NetError::new(
-                Stage::Reset,
-                format!("connection lost before the answer came: {cause}"),
-            ),
-            Ok(Err(cause)) => NetError::new(Stage::Write, cause),
-            Err(_) if gate.written() => {
-                NetError::new(Stage::Timeout, format!("no answer within {seconds} s"))
-            }
-            Err(_) => NetError::new(
-                Stage::Write,
-                format!("could not be sent within {seconds} s"),
-            ),
-        };
-        Err(error)
+        let answer = exchange(&mut connection, request, window, within).await?;
+        self.connection = Some(connection);
+        Ok(answer)
     }
+}
+
+/// One request and its whole answer over a connection.
+async fn exchange(
+    connection: &mut Connection,
+    request: Request<Full<Bytes>>,
+    window: Option<Window>,
+    within: Duration,
+) -> Result<Answer, NetError> {
+    let gate = connection.gate.clone();
+    gate.arm(window);
+    let whole = async {
+        let response = connection
+            .sender
+            .send_request(request)
+            .await
+            .map_err(|e| root_cause(&e))?;
+        let code = response.status().as_u16();
+        let retry_after = retry_after(response.headers());
+        let body = Limited::new(response.into_body(), ANSWER_LIMIT)
+            .collect()
+            .await
+            .map_err(|e| root_cause(e.as_ref()))?
+            .to_bytes();
+        Ok::<_, String>(Answer {
+            code,
+            retry_after,
+            body,
+        })
+    };
+    let result = timeout(within, whole).await;
+    let seconds = within.as_secs_f64();
+    Err(match result {
+        Ok(Ok(answer)) => return Ok(answer),
+        _ if gate.refused() => NetError::new(
+            Stage::Window,
+            "the send window closed before the request left",
+        ),
+        Ok(Err(cause)) if gate.written() => NetError::new(
+            Stage::Reset,
+            format!("connection lost before the answer came: {cause}"),
+        ),
+        Ok(Err(cause)) => NetError::new(Stage::Write, cause),
+        Err(_) if gate.written() => {
+            NetError::new(Stage::Timeout, format!("no answer within {seconds} s"))
+        }
+        Err(_) => NetError::new(
+            Stage::Write,
+            format!("could not be sent within {seconds} s"),
+        ),
+    })
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take()
-            && !connection.sender.is_closed()
-        {
-            self.pool.idle().push(connection);
+        if let Some(connection) = self.connection.take() {
+            self.pool.give_back(connection);
         }
     }
 }

@@ -148,3 +148,71 @@ async fn a_lost_apply_that_arrives_after_terminate_leaves_nothing() {
     );
     assert!(bed.object("c1", "/api/v1/namespaces/shop").await.is_none());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crd_goes_only_if_nobody_else_uses_it() {
+    let crd = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: carts.shop.example.com}
+spec:
+  group: shop.example.com
+  scope: Namespaced
+  names: {plural: carts, singular: cart, kind: Cart}
+  versions:
+  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
+";
+    let bed = Bed::new(1, &[("carts", crd)], Policy::default()).await;
+    bed.instantiate().await;
+    assert_eq!(bed.drive("run-1").await, "Instantiated");
+    let carts = "/apis/shop.example.com/v1/namespaces/default/carts";
+    let cart = json!({"apiVersion": "shop.example.com/v1", "kind": "Cart", "metadata": {"name": "theirs"}});
+    bed.create("c1", carts, cart).await;
+    bed.terminate().await;
+    assert_eq!(bed.drive("run-2").await, "Terminated");
+    let kept = bed.row("carts.shop.example.com").await.kept;
+    assert_eq!(
+        kept.as_deref(),
+        Some("foreign content: Cart default/theirs")
+    );
+    assert!(bed.object("c1", &format!("{carts}/theirs")).await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_object_deleted_behind_our_back_is_made_again() {
+    // The look knows its uid; the apply then finds that uid gone, and looks again.
+    let bed = Bed::new(1, &[("conf", &config_map("mine"))], Policy::default()).await;
+    bed.instantiate().await;
+    bed.begin("run-1").await;
+    let (shop, row) = (bed.row("shop").await.id, bed.row("mine").await.id);
+    bed.activities
+        .run_apply(bed.step("c1", &[shop]).await)
+        .await
+        .unwrap();
+    let path = "/api/v1/namespaces/shop/configmaps";
+    let labels = json!({"muster.dev/context": bed.context.0});
+    let mine = json!({"metadata": {"name": "mine", "labels": labels}});
+    bed.create("c1", path, mine).await;
+    let step = bed.step("c1", &[row]).await;
+    bed.activities.run_look(step.clone()).await.unwrap();
+    assert!(bed.row("mine").await.uid.is_some());
+    let request = http::Request::delete(format!("{path}/mine"))
+        .body(Vec::new())
+        .unwrap();
+    let client = bed.client("c1").await;
+    assert!(
+        client
+            .ask(request, std::time::Duration::from_secs(10))
+            .await
+            .unwrap()
+            .ok()
+    );
+    let ended = bed.activities.run_apply(step).await.unwrap();
+    assert!(
+        ended.outcome.retry.is_empty() && ended.outcome.again.is_empty(),
+        "{:?}",
+        ended.outcome
+    );
+    assert_eq!(bed.row("mine").await.state, ResourceState::Applied);
+    assert!(bed.object("c1", &format!("{path}/mine")).await.is_some());
+}

@@ -277,8 +277,8 @@ pub fn event(event: &EventRow) -> v1::Event {
             .map(|key| key.cluster.to_string())
             .unwrap_or_default(),
         app: event.app.clone().unwrap_or_default(),
-        from: event.from.clone().unwrap_or_default(),
-        to: event.to.clone(),
+        from: event.from.as_deref().map(state_name).unwrap_or_default(),
+        to: state_name(&event.to),
         event: event.event.clone(),
         attempt: event.attempt,
         code: event.code.clone().unwrap_or_default(),
@@ -286,6 +286,11 @@ pub fn event(event: &EventRow) -> v1::Event {
         actor: event.actor.clone().unwrap_or_default(),
         request_id: event.request_id.clone().unwrap_or_default(),
     }
+}
+
+/// `Pending` of `Pending(Apply)`: what status calls it; the event's own name tells the goal.
+fn state_name(state: &str) -> String {
+    state.split('(').next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -144,9 +144,7 @@ impl LifecycleService for Fake {
             tokio::time::sleep(pace).await;
             message
         });
-        Ok(Response::new(
-            messages.chain(stream::pending()).boxed(),
-        ))
+        Ok(Response::new(messages.chain(stream::pending()).boxed()))
     }
 
     type ListEventsStream = Answers<ListEventsResponse>;

@@ -95,7 +95,8 @@ impl Play<'_> {
     /// Act: instantiate while one cluster is lost; heal it.
     async fn lost_and_found(&mut self) -> anyhow::Result<()> {
         let clusters = self.endpoints.clusters.clone();
-        let lost = clusters.get(1).context("the demo needs two clusters")?;
+        // The last one has no backend, which all frontends wait for.
+        let lost = clusters.last().context("the demo needs clusters")?;
         let others: Vec<&Cluster> = clusters.iter().filter(|cluster| *cluster != lost).collect();
         self.show
             .act(&format!("Instantiate while {} is lost", lost.id));
@@ -303,7 +304,7 @@ impl Play<'_> {
             let view = View::of(&self.client.status().await?);
             // Of very few objects there is no middle: begun is enough.
             let few = view.all.total() <= 3 && !self.applies().await?.is_empty();
-            if view.all.applied > 0 || few {
+            if view.all.applied * 4 >= view.all.total().max(1) || few {
                 return Ok(view.all);
             }
             anyhow::ensure!(
@@ -382,12 +383,13 @@ impl Play<'_> {
             .collect();
         let mut progress = self.show.progress(&ids);
         let began = Instant::now();
-        let end = loop {
+        loop {
             let view = View::of(&self.client.status().await?);
-            progress.update(&view);
             if reached(&view) {
-                break Ok(view);
+                progress.end(&view);
+                return Ok(view);
             }
+            progress.update(&view);
             let failed = matches!(
                 view.state,
                 ContextState::InstantiateFailed | ContextState::TerminateFailed
@@ -397,16 +399,15 @@ impl Play<'_> {
                     .problem
                     .as_ref()
                     .map_or("no problem is reported", |(text, _)| text);
-                break Err(anyhow::anyhow!(
+                progress.end(&view);
+                anyhow::bail!(
                     "waiting until {wanted}, but it is {} with {:?}: {why}",
                     words(view.state),
                     view.all
-                ));
+                );
             }
             tokio::time::sleep(LOOK_AGAIN).await;
-        };
-        progress.end();
-        end
+        }
     }
 }
 

@@ -172,15 +172,16 @@ pub struct Progress {
     show: Show,
     clusters: Vec<String>,
     bars: Vec<ProgressBar>,
+    /// As it was shown.
     last: Option<(Instant, View)>,
 }
 
 impl Progress {
     pub fn update(&mut self, view: &View) {
         if let Some((at, last)) = &self.last {
-            let soon =
-                self.bars.is_empty() && at.elapsed() < LINE_EVERY && last.state == view.state;
-            if last == view || soon {
+            let same = last.state == view.state && last.clusters == view.clusters;
+            let soon = at.elapsed() < LINE_EVERY && last.state == view.state;
+            if same || (self.bars.is_empty() && soon) {
                 return;
             }
         }
@@ -218,8 +219,12 @@ impl Progress {
         format!("{done}/{} {what}{}", counts.total(), trouble(view, cluster))
     }
 
-    /// Leaves the last picture on the screen.
-    pub fn end(self) {
+    /// Shows the last picture, whatever was shown a moment ago, and leaves it on the screen.
+    pub fn end(mut self, view: &View) {
+        if self.last.as_ref().is_none_or(|(_, last)| last != view) {
+            self.last = None;
+            self.update(view);
+        }
         for bar in &self.bars {
             bar.abandon();
         }

@@ -147,7 +147,7 @@ fn mistakes_are_named_with_file_document_field_cause_and_next_step() {
         (apps(&format!("[{x}, dependsOn: [{{app: z, opStatus: rEaDy}}]}}]")), "spec.apps[0].dependsOn[0].opStatus: Ready is not built yet; write opStatus: Deployed"),
         (apps(&format!("[{x}, dependsOn: [{{app: z, opStatus: Done}}]}}]")), "spec.apps[0].dependsOn[0].opStatus: \"Done\" is not known; write Deployed or Ready"),
         (apps(&format!("[{x}, dependsOn: [{{app: z, wait: 5}}]}}]")), "spec.apps[0].dependsOn[0].wait: must be a duration, found a number; write it with a unit, as in 500ms, 5s, 10m"),
-        (apps(&format!("[{x}, dependsOn: [{{app: y}}]}}, {{name: y, manifests: [m], dependsOn: [{{app: x}}]}}]")), "spec.apps: apps depend on each other in a ring: x → y → x; remove one of the dependencies"),
+        (apps(&format!("[{x}, dependsOn: [{{app: y}}]}}, {{name: y, manifests: [m], dependsOn: [{{app: x}}]}}]")), "spec.apps: apps depend on each other in a cycle: x → y → x; remove one of the dependencies"),
         (dig("policy: {onFailure: FailFast}"), "spec.policy.onFailure: FailFast is not built yet; write onFailure: Continue"),
         (dig("policy: {waitFor: Ready}"), "spec.policy.waitFor: Ready is not built yet; write waitFor: Applied"),
         (dig("policy: {existing: Maybe}"), "spec.policy.existing: \"Maybe\" is not known; write Refuse or Adopt"),

@@ -179,7 +179,7 @@ fn dependencies_order_apps_and_turn_round_for_delete() {
     ]);
     assert_eq!(
         ring.unwrap_err().to_string(),
-        "apps depend on each other in a ring: a → b → c → a"
+        "apps depend on each other in a cycle: a → b → c → a"
     );
 }
 

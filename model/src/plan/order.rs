@@ -47,9 +47,9 @@ pub fn wave(group: &str, kind: &str) -> i32 {
     }
 }
 
-/// Apps that wait for each other in a ring, in ring order.
+/// Apps that wait for each other in a cycle, in ring order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("apps depend on each other in a ring: {}", ring.join(" → "))]
+#[error("apps depend on each other in a cycle: {}", ring.join(" → "))]
 pub struct Cycle {
     /// The first app is named again at the end.
     pub ring: Vec<String>,

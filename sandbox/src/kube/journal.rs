@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Error;
 
@@ -73,10 +74,32 @@ impl Line<'_> {
     }
 }
 
+/// How many journals of this process are open. Past the limit each write opens and closes its file, so that
+/// many clusters do not use up the process's file descriptors.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+const OPEN_AT_MOST: usize = 128;
+
+/// A file that counts among the open ones.
+struct Counted(File);
+
+impl Counted {
+    fn open(path: &Path) -> std::io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        OPEN.fetch_add(1, Ordering::Relaxed);
+        Ok(Self(file))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The file, opened when there is something to write.
 pub struct Journal {
     path: PathBuf,
-    file: Option<File>,
+    file: Option<Counted>,
     size: u64,
     rewrite_at: u64,
     buffer: Vec<u8>,
@@ -141,16 +164,13 @@ impl Journal {
         for line in lines {
             line.write(&mut self.buffer);
         }
-        if self.file.is_none() {
-            self.file = Some(
-                OpenOptions::new()
-                    .create(true)
-                    .append(true)
-                    .open(&self.path)?,
-            );
-        }
-        if let Some(file) = &mut self.file {
-            file.write_all(&self.buffer)?;
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => Counted::open(&self.path)?,
+        };
+        file.0.write_all(&self.buffer)?;
+        if OPEN.load(Ordering::Relaxed) <= OPEN_AT_MOST {
+            self.file = Some(file);
         }
         self.size += self.buffer.len() as u64;
         Ok(())

@@ -14,11 +14,13 @@ enum Field {
     Messages(&'static str, Fields),
     TextMap(&'static str),
     BytesMap(&'static str),
+    /// What the server makes itself, and drops when it is sent.
+    Ignored,
 }
 
 type Fields = &'static [(u64, Field)];
 
-use Field::{BytesMap, Flag, Message, Messages, Number, Text, TextMap, Texts};
+use Field::{BytesMap, Flag, Ignored, Message, Messages, Number, Text, TextMap, Texts};
 
 const OWNER: Fields = &[
     (1, Text("kind")),
@@ -35,6 +37,8 @@ const META: Fields = &[
     (3, Text("namespace")),
     (5, Text("uid")),
     (6, Text("resourceVersion")),
+    (7, Ignored),
+    (8, Ignored),
     (11, TextMap("labels")),
     (12, TextMap("annotations")),
     (13, Messages("ownerReferences", OWNER)),
@@ -76,9 +80,50 @@ const ACCESS: Fields = &[
     ),
 ];
 
+const CONTAINER: Fields = &[
+    (1, Text("name")),
+    (2, Text("image")),
+    (3, Texts("command")),
+    (4, Texts("args")),
+    (
+        6,
+        Messages(
+            "ports",
+            &[
+                (1, Text("name")),
+                (3, Number("containerPort")),
+                (4, Text("protocol")),
+            ],
+        ),
+    ),
+    (7, Messages("env", &[(1, Text("name")), (2, Text("value"))])),
+    (14, Text("imagePullPolicy")),
+];
+
+const TEMPLATE: Fields = &[
+    (1, Message("metadata", META)),
+    (
+        2,
+        Message(
+            "spec",
+            &[
+                (2, Messages("containers", CONTAINER)),
+                (3, Text("restartPolicy")),
+            ],
+        ),
+    ),
+];
+
+const DEPLOYMENT: Fields = &[
+    (1, Number("replicas")),
+    (2, Message("selector", &[(1, TextMap("matchLabels"))])),
+    (3, Message("template", TEMPLATE)),
+    (4, Message("strategy", &[(1, Text("type"))])),
+];
+
 /// The kinds that are understood.
 const KINDS: &[(&str, Fields)] = &[
-    ("Namespace", &[(1, Message("metadata", META))]),
+    ("Namespace", &[(1, Message("metadata", META)), (3, Ignored)]),
     ("ServiceAccount", &[(1, Message("metadata", META))]),
     (
         "ConfigMap",
@@ -98,6 +143,14 @@ const KINDS: &[(&str, Fields)] = &[
             (4, TextMap("stringData")),
         ],
     ),
+    (
+        "Deployment",
+        &[
+            (1, Message("metadata", META)),
+            (2, Message("spec", DEPLOYMENT)),
+            (3, Ignored),
+        ],
+    ),
     ("DeleteOptions", DELETE_OPTIONS),
     (
         "Eviction",
@@ -106,16 +159,24 @@ const KINDS: &[(&str, Fields)] = &[
             (2, Message("deleteOptions", DELETE_OPTIONS)),
         ],
     ),
-    ("SelfSubjectReview", &[(1, Message("metadata", META))]),
+    (
+        "SelfSubjectReview",
+        &[(1, Message("metadata", META)), (2, Ignored)],
+    ),
     (
         "SelfSubjectAccessReview",
-        &[(1, Message("metadata", META)), (2, Message("spec", ACCESS))],
+        &[
+            (1, Message("metadata", META)),
+            (2, Message("spec", ACCESS)),
+            (3, Ignored),
+        ],
     ),
     (
         "SelfSubjectRulesReview",
         &[
             (1, Message("metadata", META)),
             (2, Message("spec", &[(1, Text("namespace"))])),
+            (3, Ignored),
         ],
     ),
     (
@@ -129,6 +190,7 @@ const KINDS: &[(&str, Fields)] = &[
                     &[(1, Texts("audiences")), (4, Number("expirationSeconds"))],
                 ),
             ),
+            (3, Ignored),
         ],
     ),
 ];
@@ -136,10 +198,13 @@ const KINDS: &[(&str, Fields)] = &[
 /// The object in a body, or nothing when its kind is not understood or the body is broken.
 pub fn decode(body: &[u8]) -> Option<Value> {
     let body = body.strip_prefix(b"k8s\0")?;
-    let envelope: Fields = &[(
-        1,
-        Message("type", &[(1, Text("apiVersion")), (2, Text("kind"))]),
-    )];
+    let envelope: Fields = &[
+        (
+            1,
+            Message("type", &[(1, Text("apiVersion")), (2, Text("kind"))]),
+        ),
+        (2, Ignored),
+    ];
     let envelope = message(body, envelope)?;
     let (kind, version) = (
         envelope.pointer("/type/kind")?.as_str()?,
@@ -207,7 +272,11 @@ fn message(mut rest: &[u8], fields: Fields) -> Option<Value> {
     while !rest.is_empty() {
         let (number, wire) = element(&mut rest)?;
         let Some((_, field)) = fields.iter().find(|(one, _)| *one == number) else {
-            continue;
+            // What is not understood must not be lost, unless there is nothing to lose.
+            match wire {
+                Wire::Bytes([]) | Wire::Number(0) => continue,
+                _ => return None,
+            }
         };
         match (field, wire) {
             // Texts that are not set are sent as empty ones.
@@ -223,7 +292,11 @@ fn message(mut rest: &[u8], fields: Fields) -> Option<Value> {
                 drop(map.insert((*name).into(), (value != 0).into()))
             }
             (Message(name, fields), Wire::Bytes(bytes)) => {
-                drop(map.insert((*name).into(), message(bytes, fields)?))
+                let inner = message(bytes, fields)?;
+                // Structs that are not set are sent as empty ones.
+                if inner.as_object().is_some_and(|inner| !inner.is_empty()) {
+                    map.insert((*name).into(), inner);
+                }
             }
             (Messages(name, fields), Wire::Bytes(bytes)) => {
                 push(&mut map, name, message(bytes, fields)?)
@@ -236,6 +309,7 @@ fn message(mut rest: &[u8], fields: Fields) -> Option<Value> {
                 let (key, value) = entry(bytes)?;
                 insert(&mut map, name, text(key)?, STANDARD.encode(value).into());
             }
+            (Ignored, _) => {}
             _ => return None,
         }
     }
@@ -296,7 +370,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_nothing() {
-        assert_eq!(decode(&body("Deployment", b"")), None);
+        assert_eq!(decode(&body("Widget", b"")), None);
+        let unknown = field(1, &field(9, b"x"));
+        assert_eq!(decode(&body("ConfigMap", &unknown)), None);
         assert_eq!(decode(b"k8s\0\xff"), None);
         assert_eq!(decode(b"{}"), None);
     }

@@ -1,6 +1,6 @@
 //! What one cluster knows, behind one lock: objects, served kinds, and the work its controllers have to do.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,6 +60,8 @@ pub struct State {
     pub working: bool,
     /// When something that takes a while began.
     pub since: HashMap<Key, Instant>,
+    /// The uids of removed objects that still have dependents.
+    pub gone: HashSet<String>,
     custom: BTreeMap<Arc<str>, Arc<Kind>>,
     next_address: u32,
 }
@@ -73,6 +75,7 @@ impl State {
             agenda: Agenda::default(),
             working: false,
             since: HashMap::new(),
+            gone: HashSet::new(),
             custom: BTreeMap::new(),
             next_address: 10,
         }
@@ -198,8 +201,17 @@ impl State {
             _ => return,
         }
         if removed {
-            for dependent in self.store.dependents(&stored.uid) {
+            let dependents = self.store.dependents(&stored.uid);
+            if !dependents.is_empty() {
+                self.gone.insert(stored.uid.clone());
+            }
+            for dependent in dependents {
                 self.look_at(dependent, pause);
+            }
+            for owner in &stored.owners {
+                if self.store.dependents(&owner.uid).is_empty() {
+                    self.gone.remove(&owner.uid);
+                }
             }
             if let Some(kind) = self.custom.get(&key.kind).filter(|kind| kind.terminating) {
                 let definition = Key::new(
@@ -265,8 +277,14 @@ impl State {
                 }
             }
         }
-        self.next_address =
-            10 + u32::try_from(self.store.list("services", None, None).count()).unwrap_or(0);
+        let services = self.store.list("services", None, None);
+        let addresses = services.filter_map(|stored| {
+            let service = stored.object();
+            let address = super::object::text(&service, "/spec/clusterIP");
+            let (high, low) = address.strip_prefix("10.96.")?.split_once('.')?;
+            Some(high.parse::<u32>().ok()? * 256 + low.parse::<u32>().ok()?)
+        });
+        self.next_address = addresses.max().unwrap_or(0).max(10);
         for key in keys {
             if &*key.kind == "customresourcedefinitions.apiextensions.k8s.io" {
                 self.define(&key.name);

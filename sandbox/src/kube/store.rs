@@ -37,6 +37,9 @@ pub struct Change {
     pub labels_before: Option<Vec<(String, String)>>,
 }
 
+/// How many bytes of objects the changes that watches can start from may hold.
+const WINDOW_BYTES: usize = 16 << 20;
+
 type Names = BTreeMap<(Box<str>, Box<str>), Arc<Stored>>;
 
 /// The objects of one cluster.
@@ -47,6 +50,7 @@ pub struct Store {
     changes: VecDeque<Change>,
     oldest: u64,
     window: usize,
+    held: usize,
     journal: Option<Journal>,
 }
 
@@ -60,6 +64,7 @@ impl Store {
             changes: VecDeque::new(),
             oldest: 1,
             window,
+            held: 0,
             journal: None,
         }
     }
@@ -324,11 +329,14 @@ impl Store {
     }
 
     fn note(&mut self, change: Change) {
+        self.held += change.object.json.len();
         self.changes.push_back(change);
-        while self.changes.len() > self.window {
-            if let Some(gone) = self.changes.pop_front() {
-                self.oldest = gone.version;
-            }
+        while self.changes.len() > self.window || self.held > WINDOW_BYTES {
+            let Some(gone) = self.changes.pop_front() else {
+                break;
+            };
+            self.held -= gone.object.json.len();
+            self.oldest = gone.version;
         }
     }
 }

@@ -8,7 +8,7 @@ use super::admission;
 use super::body;
 use super::kinds::Kind;
 use super::object;
-use super::ssa::{By, Manager, Managers, Operation, Refused, Shape, set_of};
+use super::ssa::{By, Manager, Managers, Operation, Refused, Shape, misfit, set_of};
 use super::state::State;
 use super::status::{Cause, Status};
 use super::store::{Key, Stored};
@@ -70,6 +70,7 @@ impl Write<'_> {
     /// POST.
     pub fn create(&self, state: &mut State, mut new: Value) -> Result<Written, Status> {
         body::check_kind(&new, self.kind, self.version)?;
+        self.check_texts(&new)?;
         body::settle_namespace(&mut new, self.kind, self.namespace)?;
         if object::name(&new).is_empty() {
             let stem = object::meta_text(&new, "generateName").to_owned();
@@ -107,6 +108,27 @@ impl Write<'_> {
         self.keep(state, None, new)
     }
 
+    /// Refuses values that no object of the kind could be decoded from.
+    fn check_texts(&self, object: &Value) -> Result<(), Status> {
+        let Some((path, value)) = misfit(object, self.shape()) else {
+            return Ok(());
+        };
+        let found = match value {
+            Value::Bool(_) => "bool",
+            Value::Number(_) => "number",
+            Value::Array(_) => "array",
+            _ => "object",
+        };
+        // As Go counts: the last of the maps around it names the field.
+        let field = path.rsplit_once('.').map_or(path.as_str(), |(field, _)| field);
+        let kind = &self.kind.kind;
+        Err(Status::bad_request(format!(
+            "{kind} in version \"{}\" cannot be handled as a {kind}: json: cannot unmarshal {found} into Go struct \
+             field {kind}{field} of type string",
+            self.version
+        )))
+    }
+
     /// What is asked before anything new: its namespace, and that its kind is not going away.
     fn check_create(&self, state: &State, name: &str) -> Result<(), Status> {
         if self.kind.terminating {
@@ -124,6 +146,7 @@ impl Write<'_> {
             .cloned();
         let stored = stored.ok_or_else(|| Status::not_found(self.kind, name))?;
         body::check_kind(&new, self.kind, self.version)?;
+        self.check_texts(&new)?;
         body::settle_name(&mut new, name)?;
         body::settle_namespace(&mut new, self.kind, self.namespace)?;
         let old = stored.object();

@@ -375,3 +375,22 @@ async fn a_collection_is_deleted_by_label() {
     assert_eq!(world.get(&path("a")).await.code, 404);
     assert_eq!(world.get(&path("c")).await.code, 200);
 }
+
+#[tokio::test]
+async fn what_a_custom_resource_owns_goes_with_its_definition() {
+    let world = World::new();
+    let at = format!("{DEFINITIONS}/things.example.com");
+    world
+        .apply(&at, "x", definition("things", "Thing", "Namespaced"))
+        .await;
+    let things = "/apis/example.com/v1/namespaces/default/things";
+    world.until(things, |answer| answer.code == 200).await;
+    let thing = json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "t"}});
+    let thing = world.post(things, thing).await.body;
+    let mut owned = config_map("owned", json!({}));
+    owned["metadata"]["ownerReferences"] = json!([{"apiVersion": "example.com/v1", "kind": "Thing", "name": "t", "uid": thing["metadata"]["uid"]}]);
+    assert_eq!(world.post(CONFIG_MAPS, owned).await.code, 201);
+    world.delete(&at, Value::Null).await;
+    world.gone(&path("owned")).await;
+    world.gone(&at).await;
+}

@@ -110,6 +110,7 @@ async fn what_is_not_valid_is_422_or_400() {
             "metadata.name",
         ),
         (CONFIG_MAPS, json!([1]), 400, ""),
+        (CONFIG_MAPS, config_map("a", json!({"k": 1})), 400, ""),
     ] {
         let answer = world.post(path, object.clone()).await;
         assert_eq!(answer.code, code, "{object}: {}", answer.body);
@@ -213,4 +214,22 @@ async fn a_webhook_that_nobody_answers_refuses_what_it_covers() {
             .code,
         201
     );
+}
+
+#[tokio::test]
+async fn what_no_schema_fits_is_not_applied() {
+    let world = World::new();
+    let path = format!("{CONFIG_MAPS}/a");
+    let answer = world.apply(&path, "x", config_map("a", json!({"k": 1}))).await;
+    assert_eq!(answer.code, 500);
+    let wanted = "failed to create typed patch object (default/a; /v1, Kind=ConfigMap): .data.k: expected string, got \
+                  &value.valueUnstructured{Value:1}";
+    assert_eq!(answer.body["message"], wanted);
+    let mut twice = deployment("d", 1);
+    let containers = &mut twice["spec"]["template"]["spec"]["containers"];
+    *containers = json!([containers[0], containers[0]]);
+    let answer = world.apply(&format!("{DEPLOYMENTS}/d"), "x", twice).await;
+    let wanted = "failed to create typed patch object (default/d; apps/v1, Kind=Deployment): \
+                  .spec.template.spec.containers: duplicate entries for key [name=\"c\"]";
+    assert_eq!(answer.body["message"], wanted);
 }

@@ -2,9 +2,7 @@
 
 use crate::{
     bed::Bed,
-    fixture::{
-        begin, dig_ref, documents, drive, fresh, instantiate, meta, plan, rendered, send,
-    },
+    fixture::{begin, dig_ref, documents, drive, fresh, instantiate, meta, plan, rendered, send},
 };
 use model::{
     failure::Certainty::Definite,
@@ -45,7 +43,10 @@ async fn two_groups_cannot_hold_one_object(bed: &Bed) {
     // Nothing of the refused one is left, and another cluster is another object.
     assert_eq!(bed.sql("SELECT key FROM holder").await.len(), 1);
     accept(store, "three", &["b/c2/x"]).await.unwrap();
-    store.accept_terminate(&dig_ref("one"), &meta()).await.unwrap();
+    store
+        .accept_terminate(&dig_ref("one"), &meta())
+        .await
+        .unwrap();
     drive(store, &context).await;
     accept(store, "two", &["b/c1/y", "b/c1/x"]).await.unwrap();
 }
@@ -64,11 +65,17 @@ async fn a_shared_namespace_goes_with_the_last(bed: &Bed) {
     };
     store.record_look(&two, fence, vec![found]).await.unwrap();
     drive(store, &two).await;
-    store.accept_terminate(&dig_ref("one"), &meta()).await.unwrap();
+    store
+        .accept_terminate(&dig_ref("one"), &meta())
+        .await
+        .unwrap();
     assert_eq!(drive(store, &one).await, ContextState::Terminated);
     let kept = &store.rows(&one, &[0]).await.unwrap()[0].kept;
     assert_eq!(kept.as_deref(), Some("used by shop/two"));
-    store.accept_terminate(&dig_ref("two"), &meta()).await.unwrap();
+    store
+        .accept_terminate(&dig_ref("two"), &meta())
+        .await
+        .unwrap();
     assert_eq!(drive(store, &two).await, ContextState::Terminated);
     assert_eq!(store.rows(&two, &[0]).await.unwrap()[0].kept, None);
     assert!(bed.sql("SELECT key FROM claim").await.is_empty());
@@ -78,7 +85,10 @@ async fn nobody_claims_what_is_being_deleted(bed: &Bed) {
     let store = &bed.store;
     let (one, _) = instantiate(store, "one", &["a/c1/NS", "a/c1/x"]).await;
     drive(store, &one).await;
-    store.accept_terminate(&dig_ref("one"), &meta()).await.unwrap();
+    store
+        .accept_terminate(&dig_ref("one"), &meta())
+        .await
+        .unwrap();
     let fence = begin(store, &one).await;
     let cluster = crate::fixture::cluster("c1");
     assert!(!store.others_deleted(&one, &cluster).await.unwrap());

@@ -21,7 +21,10 @@ async fn one_probe_at_a_time(bed: &Bed) {
     };
     let store = &bed.with(config).await;
     let id = cluster("c1");
-    store.apply_documents(documents(&[]), false, &meta()).await.unwrap();
+    store
+        .apply_documents(documents(&[]), false, &meta())
+        .await
+        .unwrap();
     let free = store.probe_lease(&id, "w1", 60_000).await.unwrap();
     assert!(matches!(free, ProbeLease::Available));
     for _ in 0..2 {
@@ -29,7 +32,10 @@ async fn one_probe_at_a_time(bed: &Bed) {
     }
     let parked = store.cluster(&id).await.unwrap();
     assert_eq!(parked.connectivity, Connectivity::Retrying);
-    assert_eq!((parked.attempts, parked.error), (1, Some(failure("timeout"))));
+    assert_eq!(
+        (parked.attempts, parked.error),
+        (1, Some(failure("timeout")))
+    );
     for (holder, mine) in [("w1", true), ("w2", false), ("w1", true)] {
         let lease = store.probe_lease(&id, holder, 60_000).await.unwrap();
         assert_eq!(matches!(lease, ProbeLease::Yours), mine, "{lease:?}");
@@ -44,12 +50,18 @@ async fn one_probe_at_a_time(bed: &Bed) {
     let back = store.probed(&id, Ok(Some("u1".into()))).await.unwrap();
     assert_eq!(back, Connectivity::Available);
     let row = store.cluster(&id).await.unwrap();
-    assert_eq!((row.uid.as_deref(), row.attempts, row.error), (Some("u1"), 0, None));
+    assert_eq!(
+        (row.uid.as_deref(), row.attempts, row.error),
+        (Some("u1"), 0, None)
+    );
 }
 
 async fn two_names_of_one_cluster_are_parked(bed: &Bed) {
     let store = &bed.store;
-    store.apply_documents(documents(&[]), false, &meta()).await.unwrap();
+    store
+        .apply_documents(documents(&[]), false, &meta())
+        .await
+        .unwrap();
     let same = || Ok(Some("same".to_owned()));
     let first = store.probed(&cluster("c1"), same()).await.unwrap();
     assert_eq!(first, Connectivity::Available);

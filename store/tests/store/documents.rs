@@ -15,6 +15,8 @@ on_both!(
     validate_only_stores_nothing,
     what_is_in_use_is_not_deleted,
     another_key_is_refused,
+    a_database_of_a_later_version_is_refused,
+    processes_that_start_at_once_make_one_installation,
 );
 
 async fn applying_twice_changes_nothing(bed: &Bed) {
@@ -129,7 +131,9 @@ async fn what_is_in_use_is_not_deleted(bed: &Bed) {
     let cluster = fixture::cluster("c1");
     let refused = store.delete_cluster(&cluster, &meta()).await;
     assert!(matches!(refused, Err(StoreError::Refused { .. })));
-    let refused = store.delete_composite_app(&fixture::app_ref(), &meta()).await;
+    let refused = store
+        .delete_composite_app(&fixture::app_ref(), &meta())
+        .await;
     assert!(matches!(refused, Err(StoreError::Refused { .. })));
     let refused = store.delete_dig(&dig_ref("d"), &meta()).await;
     assert!(matches!(refused, Err(StoreError::WrongState { .. })));
@@ -155,4 +159,29 @@ async fn another_key_is_refused(bed: &Bed) {
     let name = same.installation().await.unwrap();
     assert_eq!(name, bed.store.installation().await.unwrap());
     same.ping().await.unwrap();
+}
+
+async fn processes_that_start_at_once_make_one_installation(bed: &Bed) {
+    let url = match &bed.dir {
+        Some(dir) => format!("sqlite:{}", dir.path().join("fresh.db").display()),
+        None => crate::postgres::database().await.unwrap(),
+    };
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let url = url.clone();
+        tasks.spawn(async move {
+            let key = store::SealKey(crate::bed::KEY);
+            let store = store::Store::open(&url, key).await.unwrap();
+            store.installation().await.unwrap()
+        });
+    }
+    let names = tasks.join_all().await;
+    assert!(names.iter().all(|name| *name == names[0]), "{names:?}");
+}
+
+async fn a_database_of_a_later_version_is_refused(bed: &Bed) {
+    bed.sql("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_later', 0)")
+        .await;
+    let refused = store::Store::open(&bed.url, store::SealKey(crate::bed::KEY)).await;
+    assert!(matches!(refused, Err(StoreError::Newer(name)) if name == "m9999_later"));
 }

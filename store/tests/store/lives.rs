@@ -3,16 +3,16 @@
 use crate::{
     bed::{self, Bed},
     fixture::{
-        begin, close, dig_ref, drive, failure, go, instantiate, instantiate_again, log_is_legal,
-        meta, request, send, states,
+        begin, close, dig_ref, drive, go, instantiate, instantiate_again, log_is_legal, meta,
+        request, send, states,
     },
 };
 use model::{
-    failure::Certainty::{Ambiguous, Definite, NotSent},
+    failure::Certainty::{Definite, NotSent},
     ids::Fence,
     state::{ContextState, DigState, Goal},
 };
-use store::{Closed, FoundAgain, NoteTarget, Opened, PermitRow, SettleRow, StoreError};
+use store::{Closed, Opened, PermitRow, SettleRow, StoreError};
 
 on_both!(
     a_life_with_every_step_twice,
@@ -22,13 +22,6 @@ on_both!(
     the_permit_waits_for_the_send_window,
     an_apply_waits_for_what_another_life_may_still_do,
     an_absence_is_not_believed_while_an_apply_may_arrive,
-    outcomes_become_states,
-    what_was_not_sent_is_taken_back,
-    a_failure_holds_back_what_comes_behind_it,
-    a_failed_terminate_is_driven_again,
-    what_the_proof_finds_is_deleted_again,
-    a_foreign_object_fails_its_row,
-    notes_and_expiry_reach_waiting_rows,
     of_concurrent_instantiates_exactly_one_wins,
     a_stale_plan_is_refused,
     wakes_are_kept_until_acknowledged,
@@ -42,8 +35,14 @@ async fn a_life_with_every_step_twice(bed: &Bed) {
     assert_eq!(drive(store, &context).await, ContextState::Instantiated);
     assert_eq!(states(store, &context, 4).await, ["Applied"; 4]);
     assert!(store.begin(&context, "run").await.unwrap().is_none());
-    let first = store.accept_terminate(&dig_ref("d"), &meta()).await.unwrap();
-    let second = store.accept_terminate(&dig_ref("d"), &meta()).await.unwrap();
+    let first = store
+        .accept_terminate(&dig_ref("d"), &meta())
+        .await
+        .unwrap();
+    let second = store
+        .accept_terminate(&dig_ref("d"), &meta())
+        .await
+        .unwrap();
     assert!(first.changed && !second.changed);
     assert_eq!(first.fence, second.fence);
     assert_eq!(drive(store, &context).await, ContextState::Terminated);
@@ -62,14 +61,29 @@ async fn terminate_before_anything_was_sent_contacts_nobody(bed: &Bed) {
     let store = &bed.store;
     let (context, _) = instantiate(store, "d", &["a/c1/x", "a/c1/y"]).await;
     let fence = begin(store, &context).await;
-    send(store, &context, fence, Goal::Apply, 1, Definite, Closed::Applied).await;
-    store.accept_terminate(&dig_ref("d"), &meta()).await.unwrap();
+    send(
+        store,
+        &context,
+        fence,
+        Goal::Apply,
+        1,
+        Definite,
+        Closed::Applied,
+    )
+    .await;
+    store
+        .accept_terminate(&dig_ref("d"), &meta())
+        .await
+        .unwrap();
     let state = store.context(&context).await.unwrap().state;
     assert_eq!(state, ContextState::PreTerminate);
     let fence = begin(store, &context).await;
     let granted = store.permit(&context, fence).await.unwrap();
     assert_eq!(granted, PermitRow::Granted);
-    assert_eq!(states(store, &context, 2).await, ["Deleted", "Pending(Delete)"]);
+    assert_eq!(
+        states(store, &context, 2).await,
+        ["Deleted", "Pending(Delete)"]
+    );
     assert_eq!(drive(store, &context).await, ContextState::Terminated);
     log_is_legal(store, &dig_ref("d")).await;
 }
@@ -93,11 +107,20 @@ async fn an_old_fence_opens_nothing(bed: &Bed) {
             .await
             .unwrap();
         assert!(matches!(opened[..], [Opened::Superseded]), "{opened:?}");
-        assert!(store.outline(&context, stale, goal, None).await.unwrap().is_none());
+        assert!(
+            store
+                .outline(&context, stale, goal, None)
+                .await
+                .unwrap()
+                .is_none()
+        );
     }
     let now = other_run.fence;
     let attempt = go(store, &context, now, Goal::Apply, 0).await;
-    store.accept_terminate(&dig_ref("d"), &meta()).await.unwrap();
+    store
+        .accept_terminate(&dig_ref("d"), &meta())
+        .await
+        .unwrap();
     let opened = store
         .open_attempts(&context, now, Goal::Apply, &[0], 1_000)
         .await
@@ -118,12 +141,31 @@ async fn settle_after_the_goal_moved_changes_nothing(bed: &Bed) {
     let fence = begin(store, &context).await;
     let unfinished = store.settle(&context, fence).await.unwrap();
     assert_eq!(unfinished, SettleRow::Unfinished);
-    send(store, &context, fence, Goal::Apply, 0, Definite, Closed::Applied).await;
-    store.accept_terminate(&dig_ref("d"), &meta()).await.unwrap();
-    assert_eq!(store.settle(&context, fence).await.unwrap(), SettleRow::Moved);
+    send(
+        store,
+        &context,
+        fence,
+        Goal::Apply,
+        0,
+        Definite,
+        Closed::Applied,
+    )
+    .await;
+    store
+        .accept_terminate(&dig_ref("d"), &meta())
+        .await
+        .unwrap();
+    assert_eq!(
+        store.settle(&context, fence).await.unwrap(),
+        SettleRow::Moved
+    );
     let fence = begin(store, &context).await;
     let unfinished = store.settle(&context, fence).await.unwrap();
-    assert_eq!(unfinished, SettleRow::Unfinished, "PreTerminate does not settle");
+    assert_eq!(
+        unfinished,
+        SettleRow::Unfinished,
+        "PreTerminate does not settle"
+    );
     let state = store.context(&context).await.unwrap().state;
     assert_eq!(state, ContextState::PreTerminate);
 }
@@ -137,7 +179,10 @@ async fn the_permit_waits_for_the_send_window(bed: &Bed) {
     // One that nobody closes, of a process that died: its window is over.
     let dead = bed.with(bed::windowless()).await;
     go(&dead, &context, fence, Goal::Apply, 1).await;
-    store.accept_terminate(&dig_ref("d"), &meta()).await.unwrap();
+    store
+        .accept_terminate(&dig_ref("d"), &meta())
+        .await
+        .unwrap();
     let fence = begin(store, &context).await;
     let wait = store.permit(&context, fence).await.unwrap();
     assert!(matches!(wait, PermitRow::Wait { ms: 1.. }), "{wait:?}");
@@ -147,7 +192,10 @@ async fn the_permit_waits_for_the_send_window(bed: &Bed) {
     store.close_attempts(&context, fence, closes).await.unwrap();
     let granted = store.permit(&context, fence).await.unwrap();
     assert_eq!(granted, PermitRow::Granted);
-    assert_eq!(states(store, &context, 2).await, ["Deleted", "Pending(Delete)"]);
+    assert_eq!(
+        states(store, &context, 2).await,
+        ["Deleted", "Pending(Delete)"]
+    );
 }
 
 async fn an_apply_waits_for_what_another_life_may_still_do(bed: &Bed) {
@@ -159,7 +207,10 @@ async fn an_apply_waits_for_what_another_life_may_still_do(bed: &Bed) {
         .open_attempts(&context, fence, Goal::Apply, &[0], 1_000)
         .await
         .unwrap();
-    assert!(matches!(same[..], [Opened::Go { .. }]), "a repeat is a new open");
+    assert!(
+        matches!(same[..], [Opened::Go { .. }]),
+        "a repeat is a new open"
+    );
     let fence = store.begin(&context, "next").await.unwrap().unwrap().fence;
     let other = store
         .open_attempts(&context, fence, Goal::Apply, &[0], 1_000)
@@ -174,15 +225,30 @@ async fn an_absence_is_not_believed_while_an_apply_may_arrive(bed: &Bed) {
     let store = &bed.store;
     let (context, _) = instantiate(store, "d", &["a/c1/x"]).await;
     let fence = begin(store, &context).await;
-    let lost = go(&bed.with(bed::windowless()).await, &context, fence, Goal::Apply, 0).await;
-    store.accept_terminate(&dig_ref("d"), &meta()).await.unwrap();
+    let lost = go(
+        &bed.with(bed::windowless()).await,
+        &context,
+        fence,
+        Goal::Apply,
+        0,
+    )
+    .await;
+    store
+        .accept_terminate(&dig_ref("d"), &meta())
+        .await
+        .unwrap();
     let fence = begin(store, &context).await;
     store.permit(&context, fence).await.unwrap();
     let opened = store
         .open_attempts(&context, fence, Goal::Delete, &[0], 1_000)
         .await
         .unwrap();
-    let [Opened::Go { attempt, late_ms, .. }] = opened[..] else {
+    let [
+        Opened::Go {
+            attempt, late_ms, ..
+        },
+    ] = opened[..]
+    else {
         panic!("{opened:?}")
     };
     assert!(late_ms > 0);
@@ -194,7 +260,16 @@ async fn an_absence_is_not_believed_while_an_apply_may_arrive(bed: &Bed) {
     let row = &store.rows(&context, &[0]).await.unwrap()[0];
     assert_eq!(row.state.to_string(), "Retrying(Delete)");
     assert_eq!(row.error.as_ref().unwrap().code, "lateRequest");
-    send(store, &context, fence, Goal::Delete, 0, Definite, Closed::Gone).await;
+    send(
+        store,
+        &context,
+        fence,
+        Goal::Delete,
+        0,
+        Definite,
+        Closed::Gone,
+    )
+    .await;
     assert_eq!(states(store, &context, 1).await, ["Deleted"]);
     // Terminated only when nothing is unexpired, whatever it is.
     let scope = store.proof_scope(&context, fence, 0, 10).await.unwrap();
@@ -204,207 +279,32 @@ async fn an_absence_is_not_believed_while_an_apply_may_arrive(bed: &Bed) {
     assert_eq!(settled, SettleRow::Settled(ContextState::Terminated));
 }
 
-async fn outcomes_become_states(bed: &Bed) {
-    let store = &bed.store;
-    let rows = ["a/c1/applied", "a/c1/retrying", "a/c1/failed", "a/c1/used"];
-    let (context, _) = instantiate(store, "d", &rows).await;
-    let fence = begin(store, &context).await;
-    let transient = || Closed::Transient {
-        failure: failure("timeout"),
-        delay_ms: 5_000,
-    };
-    let apply = Goal::Apply;
-    send(store, &context, fence, apply, 0, Definite, Closed::Applied).await;
-    send(store, &context, fence, apply, 1, Ambiguous, transient()).await;
-    let first = store.rows(&context, &[1]).await.unwrap()[0].failing_since_ms;
-    send(store, &context, fence, apply, 1, Ambiguous, transient()).await;
-    let refused = Closed::Refused(failure("invalid"));
-    send(store, &context, fence, apply, 2, Definite, refused).await;
-    send(store, &context, fence, apply, 3, Definite, Closed::Used).await;
-    assert_eq!(
-        states(store, &context, 4).await,
-        ["Applied", "Retrying(Apply)", "Failed(Apply)", "Applied"]
-    );
-    let row = &store.rows(&context, &[1]).await.unwrap()[0];
-    assert_eq!((row.attempts, row.sent), (2, 2));
-    assert_eq!(row.failing_since_ms, first);
-    assert!(row.next_attempt_ms > Some(row.since_ms));
-    assert_eq!(row.error, Some(failure("timeout")));
-    send(store, &context, fence, apply, 1, Definite, Closed::Applied).await;
-    let row = &store.rows(&context, &[1]).await.unwrap()[0];
-    assert_eq!((&row.error, row.failing_since_ms), (&None, None));
-    // A late answer does not bring a Failed row back.
-    let opened = store.open_attempts(&context, fence, apply, &[2], 1_000).await;
-    assert!(matches!(opened.unwrap()[..], [Opened::Done(_)]));
-    let settled = store.settle(&context, fence).await.unwrap();
-    assert_eq!(settled, SettleRow::Settled(ContextState::InstantiateFailed));
-    log_is_legal(store, &dig_ref("d")).await;
-}
-
-async fn what_was_not_sent_is_taken_back(bed: &Bed) {
-    let store = &bed.store;
-    let (context, _) = instantiate(store, "d", &["a/c1/x"]).await;
-    let fence = begin(store, &context).await;
-    let refused = Closed::Transient {
-        failure: failure("unreachable"),
-        delay_ms: 1,
-    };
-    send(store, &context, fence, Goal::Apply, 0, NotSent, refused).await;
-    let row = &store.rows(&context, &[0]).await.unwrap()[0];
-    assert_eq!((row.sent, row.attempts), (0, 0));
-    assert_eq!(row.state.to_string(), "Retrying(Apply)");
-    store.accept_terminate(&dig_ref("d"), &meta()).await.unwrap();
-    assert_eq!(drive(store, &context).await, ContextState::Terminated);
-}
-
-async fn a_failure_holds_back_what_comes_behind_it(bed: &Bed) {
-    let store = &bed.store;
-    let rows = ["/c1/NS", "a/c1/x", "a/c2/x"];
-    let (context, _) = instantiate(store, "d", &rows).await;
-    let fence = begin(store, &context).await;
-    let refused = Closed::Refused(failure("forbidden"));
-    send(store, &context, fence, Goal::Apply, 0, Definite, refused).await;
-    let unfinished = store.settle(&context, fence).await.unwrap();
-    assert_eq!(unfinished, SettleRow::Unfinished, "c2 is not held back");
-    send(store, &context, fence, Goal::Apply, 2, Definite, Closed::Applied).await;
-    let settled = store.settle(&context, fence).await.unwrap();
-    assert_eq!(settled, SettleRow::Settled(ContextState::InstantiateFailed));
-    assert_eq!(
-        states(store, &context, 3).await,
-        ["Failed(Apply)", "Pending(Apply)", "Applied"]
-    );
-}
-
-async fn a_failed_terminate_is_driven_again(bed: &Bed) {
-    let store = &bed.store;
-    let (context, _) = instantiate(store, "d", &["a/c1/x", "a/c1/y"]).await;
-    drive(store, &context).await;
-    store.accept_terminate(&dig_ref("d"), &meta()).await.unwrap();
-    let fence = begin(store, &context).await;
-    let refused = Closed::Refused(failure("forbidden"));
-    send(store, &context, fence, Goal::Delete, 0, Definite, refused).await;
-    let waits = Closed::Deleting {
-        blocked_by: "finalizers".into(),
-    };
-    send(store, &context, fence, Goal::Delete, 1, Definite, waits).await;
-    let row = &store.rows(&context, &[1]).await.unwrap()[0];
-    assert_eq!(row.blocked_by.as_deref(), Some("finalizers"));
-    assert_eq!(store.settle(&context, fence).await.unwrap(), SettleRow::Unfinished);
-    send(store, &context, fence, Goal::Delete, 1, Definite, Closed::Gone).await;
-    let settled = store.settle(&context, fence).await.unwrap();
-    assert_eq!(settled, SettleRow::Settled(ContextState::TerminateFailed));
-    store.accept_terminate(&dig_ref("d"), &meta()).await.unwrap();
-    assert_eq!(states(store, &context, 2).await, ["Pending(Delete)", "Deleted"]);
-    assert_eq!(drive(store, &context).await, ContextState::Terminated);
-    log_is_legal(store, &dig_ref("d")).await;
-}
-
-async fn what_the_proof_finds_is_deleted_again(bed: &Bed) {
-    let store = &bed.store;
-    let (context, _) = instantiate(store, "d", &["a/c1/x", "a/c2/x"]).await;
-    drive(store, &context).await;
-    store.accept_terminate(&dig_ref("d"), &meta()).await.unwrap();
-    let fence = begin(store, &context).await;
-    for row in [0, 1] {
-        send(store, &context, fence, Goal::Delete, row, Definite, Closed::Gone).await;
-    }
-    let key = store.rows(&context, &[1]).await.unwrap()[0].key.clone();
-    let found = || {
-        vec![FoundAgain {
-            key: key.clone(),
-            uid: "again".into(),
-        }]
-    };
-    assert_eq!(store.found_again(&context, fence, found()).await.unwrap(), 1);
-    assert_eq!(store.found_again(&context, fence, found()).await.unwrap(), 0);
-    assert_eq!(states(store, &context, 2).await, ["Deleted", "Pending(Delete)"]);
-    assert_eq!(store.settle(&context, fence).await.unwrap(), SettleRow::Unfinished);
-    assert_eq!(drive(store, &context).await, ContextState::Terminated);
-    log_is_legal(store, &dig_ref("d")).await;
-}
-
-async fn a_foreign_object_fails_its_row(bed: &Bed) {
-    let store = &bed.store;
-    let (context, _) = instantiate(store, "d", &["/c1/NS", "a/c1/x", "a/c1/y"]).await;
-    let fence = begin(store, &context).await;
-    let found = |row, ours| store::Found {
-        row,
-        uid: format!("theirs-{row}"),
-        ours,
-        managers: "helm".into(),
-    };
-    for _ in 0..2 {
-        let all = vec![found(0, false), found(1, false), found(2, true)];
-        store.record_look(&context, fence, all).await.unwrap();
-    }
-    assert_eq!(
-        states(store, &context, 3).await,
-        ["Pending(Apply)", "Failed(Apply)", "Pending(Apply)"]
-    );
-    let rows = store.rows(&context, &[0, 1, 2]).await.unwrap();
-    assert_eq!(rows[0].preexisting_uid.as_deref(), Some("theirs-0"));
-    assert_eq!(rows[1].error.as_ref().unwrap().message, "exists, managed by helm");
-    assert_eq!(rows[2].uid.as_deref(), Some("theirs-2"));
-    send(store, &context, fence, Goal::Apply, 0, Definite, Closed::Used).await;
-    send(store, &context, fence, Goal::Apply, 2, Definite, Closed::Applied).await;
-    store.settle(&context, fence).await.unwrap();
-    store.accept_terminate(&dig_ref("d"), &meta()).await.unwrap();
-    assert_eq!(
-        states(store, &context, 3).await,
-        ["Pending(Delete)", "Deleted", "Pending(Delete)"]
-    );
-    let fence = begin(store, &context).await;
-    let release = store.release_shared(&context, fence, 0).await.unwrap();
-    assert_eq!(release, store::Release::NotOurs);
-}
-
-async fn notes_and_expiry_reach_waiting_rows(bed: &Bed) {
-    let store = &bed.store;
-    let (context, _) = instantiate(store, "d", &["a/c1/x", "a/c2/x", "b/c1/z"]).await;
-    let fence = begin(store, &context).await;
-    let app = || NoteTarget::App("a".into());
-    let before = store.last_seq(&dig_ref("d")).await.unwrap();
-    for _ in 0..2 {
-        store.note(&context, fence, app(), Some("app b")).await.unwrap();
-    }
-    let rows = store.rows(&context, &[0, 1, 2]).await.unwrap();
-    let blocked: Vec<_> = rows.iter().map(|r| r.blocked_by.as_deref()).collect();
-    assert_eq!(blocked, [Some("app b"), Some("app b"), None]);
-    assert_eq!(store.last_seq(&dig_ref("d")).await.unwrap(), before + 1);
-    store.note(&context, fence, NoteTarget::Rows(vec![0]), None).await.unwrap();
-    assert_eq!(store.rows(&context, &[0]).await.unwrap()[0].blocked_by, None);
-    let cluster = crate::fixture::cluster("c1");
-    let expired = failure("retryTimeExceeded");
-    for _ in 0..2 {
-        store
-            .expire_bundle(&context, fence, "a", &cluster, &expired)
-            .await
-            .unwrap();
-    }
-    assert_eq!(
-        states(store, &context, 3).await,
-        ["Failed(Apply)", "Pending(Apply)", "Pending(Apply)"]
-    );
-    log_is_legal(store, &dig_ref("d")).await;
-}
-
 async fn of_concurrent_instantiates_exactly_one_wins(bed: &Bed) {
     let store = &bed.store;
     let (context, _) = instantiate(store, "d", &["a/c1/x"]).await;
     drive(store, &context).await;
-    store.accept_terminate(&dig_ref("d"), &meta()).await.unwrap();
+    store
+        .accept_terminate(&dig_ref("d"), &meta())
+        .await
+        .unwrap();
     drive(store, &context).await;
     let other = bed.with(bed::patient()).await;
     let tasks: Vec<_> = (0..8)
         .map(|i| {
-            let store = if i % 2 == 0 { store.clone() } else { other.clone() };
+            let store = if i % 2 == 0 {
+                store.clone()
+            } else {
+                other.clone()
+            };
             tokio::spawn(async move {
                 let id = dig_ref("d");
                 let context = crate::fixture::fresh();
                 let plan = crate::fixture::plan(&["a/c1/x"]);
                 store.stage_plan(&id, &context, &plan).await.unwrap();
                 let from = crate::fixture::rendered();
-                store.accept_instantiate(&id, &context, &from, &meta()).await
+                store
+                    .accept_instantiate(&id, &context, &from, &meta())
+                    .await
             })
         })
         .collect();
@@ -430,15 +330,21 @@ async fn a_stale_plan_is_refused(bed: &Bed) {
     let context = crate::fixture::fresh();
     let plan = crate::fixture::plan(&["a/c1/z"]);
     let mut from = crate::fixture::rendered();
-    let not_approved = store.accept_instantiate(&id, &context, &from, &meta()).await;
+    let not_approved = store
+        .accept_instantiate(&id, &context, &from, &meta())
+        .await;
     assert!(matches!(not_approved, Err(StoreError::WrongState { .. })));
     store.approve(&id, &meta()).await.unwrap();
-    let not_staged = store.accept_instantiate(&id, &context, &from, &meta()).await;
+    let not_staged = store
+        .accept_instantiate(&id, &context, &from, &meta())
+        .await;
     assert!(matches!(not_staged, Err(StoreError::Stale(_))));
     store.stage_plan(&id, &context, &plan).await.unwrap();
     store.stage_plan(&id, &context, &plan).await.unwrap();
     from.app = 7;
-    let moved_on = store.accept_instantiate(&id, &context, &from, &meta()).await;
+    let moved_on = store
+        .accept_instantiate(&id, &context, &from, &meta())
+        .await;
     assert!(matches!(moved_on, Err(StoreError::Stale(_))));
     let from = crate::fixture::rendered();
     let first = store
@@ -467,7 +373,10 @@ async fn wakes_are_kept_until_acknowledged(bed: &Bed) {
         assert!(store.unacked(10).await.unwrap().is_empty());
     }
     assert_eq!(store.unsettled().await.unwrap().len(), 1);
-    store.accept_terminate(&dig_ref("d"), &meta()).await.unwrap();
+    store
+        .accept_terminate(&dig_ref("d"), &meta())
+        .await
+        .unwrap();
     assert_eq!(store.unacked(10).await.unwrap()[0].goal, Goal::Delete);
     drive(store, &context).await;
     assert!(store.unsettled().await.unwrap().is_empty());

@@ -34,17 +34,26 @@ async fn a_large_context_is_accepted_driven_and_read(bed: &Bed) {
         rows: (0..n).map(|i| row(i, n)).collect(),
         manifests: vec![],
     };
-    store.apply_documents(documents(&["d"]), false, &meta()).await.unwrap();
+    store
+        .apply_documents(documents(&["d"]), false, &meta())
+        .await
+        .unwrap();
     store.approve(&dig_ref("d"), &meta()).await.unwrap();
     let context = fresh();
     let mut at = Instant::now();
     let mut lap = |what: &str| {
         let took = at.elapsed();
         let rate = n as f64 / took.as_secs_f64();
-        eprintln!("{n} rows: {what} {:.0} ms ({rate:.0}/s)", took.as_secs_f64() * 1e3);
+        eprintln!(
+            "{n} rows: {what} {:.0} ms ({rate:.0}/s)",
+            took.as_secs_f64() * 1e3
+        );
         at = Instant::now();
     };
-    store.stage_plan(&dig_ref("d"), &context, &plan).await.unwrap();
+    store
+        .stage_plan(&dig_ref("d"), &context, &plan)
+        .await
+        .unwrap();
     lap("staged");
     store
         .accept_instantiate(&dig_ref("d"), &context, &rendered(), &meta())
@@ -91,7 +100,10 @@ async fn a_large_context_is_accepted_driven_and_read(bed: &Bed) {
     lap("summary");
     assert!(store.problems(&context).await.unwrap().is_empty());
     lap("problems");
-    store.accept_terminate(&dig_ref("d"), &meta()).await.unwrap();
+    store
+        .accept_terminate(&dig_ref("d"), &meta())
+        .await
+        .unwrap();
     lap("terminate accepted");
 }
 

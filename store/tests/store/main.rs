@@ -5,10 +5,12 @@
 mod bed;
 mod claims;
 mod clusters;
+mod contention;
 mod documents;
 mod fixture;
 mod lives;
 mod load;
+mod outcomes;
 mod postgres;
 mod random;
 mod sealed;

@@ -34,11 +34,20 @@ async fn planted_secrets_are_not_in_the_database(bed: &Bed) {
         secret: true,
         json: MARKER.into(),
     });
-    store.stage_plan(&dig_ref("d"), &fresh(), &plan).await.unwrap();
-    let read = store.manifests(&["secret".into(), "digest-s".into()]).await.unwrap();
+    store
+        .stage_plan(&dig_ref("d"), &fresh(), &plan)
+        .await
+        .unwrap();
+    let read = store
+        .manifests(&["secret".into(), "digest-s".into()])
+        .await
+        .unwrap();
     assert_eq!(read.len(), 2);
     assert!(read.contains(&("secret".into(), MARKER.into())));
-    let config = store.kubeconfig(&crate::fixture::cluster("c1")).await.unwrap();
+    let config = store
+        .kubeconfig(&crate::fixture::cluster("c1"))
+        .await
+        .unwrap();
     assert!(config.text.contains(MARKER));
     match &bed.dir {
         Some(dir) => {
@@ -53,7 +62,14 @@ async fn planted_secrets_are_not_in_the_database(bed: &Bed) {
         }
         None => {
             let hex: String = MARKER.bytes().map(|b| format!("{b:02x}")).collect();
-            for table in ["cluster", "composite_app", "manifest", "dig", "resource", "request"] {
+            for table in [
+                "cluster",
+                "composite_app",
+                "manifest",
+                "dig",
+                "resource",
+                "request",
+            ] {
                 let found = bed
                     .sql(&format!(
                         "SELECT 1 AS n FROM {table} t \

@@ -11,28 +11,50 @@ use model::{
 };
 use store::{Closed, NoteTarget, RowFilter};
 
-on_both!(
-    counts_problems_and_rows_agree,
-    events_resume_after_a_number,
-);
+on_both!(counts_problems_and_rows_agree, events_resume_after_a_number,);
 
 async fn counts_problems_and_rows_agree(bed: &Bed) {
     let store = &bed.store;
     let rows = ["a/c1/one", "a/c1/two", "a/c1/three", "a/c2/one", "b/c2/two"];
     let (context, _) = instantiate(store, "d", &rows).await;
     let fence = begin(store, &context).await;
-    send(store, &context, fence, Goal::Apply, 0, Definite, Closed::Applied).await;
+    send(
+        store,
+        &context,
+        fence,
+        Goal::Apply,
+        0,
+        Definite,
+        Closed::Applied,
+    )
+    .await;
     let refused = Closed::Refused(failure("invalid"));
     send(store, &context, fence, Goal::Apply, 1, Definite, refused).await;
     let blocked = NoteTarget::Rows(vec![2]);
-    store.note(&context, fence, blocked, Some("a failure")).await.unwrap();
-    store.park(&cluster("c2"), &failure("timeout")).await.unwrap();
+    store
+        .note(&context, fence, blocked, Some("a failure"))
+        .await
+        .unwrap();
+    store
+        .park(&cluster("c2"), &failure("timeout"))
+        .await
+        .unwrap();
 
     let summary = store.summary(&dig_ref("d")).await.unwrap();
-    let counts: Vec<_> = summary.counts.iter().map(|(k, n)| (k.as_str(), *n)).collect();
+    let counts: Vec<_> = summary
+        .counts
+        .iter()
+        .map(|(k, n)| (k.as_str(), *n))
+        .collect();
     assert_eq!(
         counts,
-        [("Applied", 1), ("Deleted", 0), ("Failed", 1), ("Pending", 1), ("Retrying", 2)]
+        [
+            ("Applied", 1),
+            ("Deleted", 0),
+            ("Failed", 1),
+            ("Pending", 1),
+            ("Retrying", 2)
+        ]
     );
     assert_eq!(summary.by_bundle.len(), 3);
     assert_eq!(summary.by_bundle[1].connectivity, Connectivity::Retrying);
@@ -44,13 +66,23 @@ async fn counts_problems_and_rows_agree(bed: &Bed) {
         .collect();
     assert_eq!(
         seen,
-        [("invalid", 1, "a"), ("timeout", 1, "a"), ("timeout", 1, "b"), ("blocked", 1, "a")]
+        [
+            ("invalid", 1, "a"),
+            ("timeout", 1, "a"),
+            ("timeout", 1, "b"),
+            ("blocked", 1, "a")
+        ]
     );
     assert_eq!(problems[0].resource.as_ref().unwrap().name, "two");
 
     let names = async |filter: RowFilter| -> Vec<String> {
-        let rows = store.status_rows(&context, &filter, None, 100).await.unwrap();
-        rows.iter().map(|r| format!("{}/{}", r.key.cluster.name, r.key.name)).collect()
+        let rows = store
+            .status_rows(&context, &filter, None, 100)
+            .await
+            .unwrap();
+        rows.iter()
+            .map(|r| format!("{}/{}", r.key.cluster.name, r.key.name))
+            .collect()
     };
     let state = |state: &str| RowFilter {
         state: Some(state.into()),
@@ -79,7 +111,10 @@ async fn events_resume_after_a_number(bed: &Bed) {
     let store = &bed.store;
     let (context, _) = instantiate(store, "d", &["a/c1/x"]).await;
     let all = store.events(&dig_ref("d"), 0, 100).await.unwrap();
-    let seen: Vec<_> = all.iter().map(|e| (e.event.as_str(), e.to.as_str())).collect();
+    let seen: Vec<_> = all
+        .iter()
+        .map(|e| (e.event.as_str(), e.to.as_str()))
+        .collect();
     assert_eq!(
         seen,
         [
@@ -93,7 +128,16 @@ async fn events_resume_after_a_number(bed: &Bed) {
     let last = store.last_seq(&dig_ref("d")).await.unwrap();
     assert_eq!(last, all.last().unwrap().seq);
     let fence = begin(store, &context).await;
-    send(store, &context, fence, Goal::Apply, 0, Definite, Closed::Applied).await;
+    send(
+        store,
+        &context,
+        fence,
+        Goal::Apply,
+        0,
+        Definite,
+        Closed::Applied,
+    )
+    .await;
     let new = store.events(&dig_ref("d"), last, 100).await.unwrap();
     assert_eq!(new.len(), 1);
     assert_eq!(new[0].object.as_ref().unwrap().name, "x");

@@ -11,12 +11,20 @@ use tests::{
 /// Manifests that others wrote; `MUSTER_SHARED` names the folder.
 fn manifest(name: &str) -> Option<String> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared");
-    let shared = std::env::var_os("MUSTER_SHARED").map_or_else(|| PathBuf::from(beside), PathBuf::from);
+    let shared =
+        std::env::var_os("MUSTER_SHARED").map_or_else(|| PathBuf::from(beside), PathBuf::from);
     let file = shared.join("data/manifests").join(name);
     let text = std::fs::read_to_string(&file).ok();
     if text.is_none() {
-        assert!(std::env::var_os("MUSTER_REQUIRE_ALL").is_none(), "{} is absent", file.display());
-        skipped(&format!("{} is absent; name its folder with MUSTER_SHARED", file.display()));
+        assert!(
+            std::env::var_os("MUSTER_REQUIRE_ALL").is_none(),
+            "{} is absent",
+            file.display()
+        );
+        skipped(&format!(
+            "{} is absent; name its folder with MUSTER_SHARED",
+            file.display()
+        ));
     }
     text
 }
@@ -38,11 +46,18 @@ async fn twice(file: &str, objects: usize) {
         all
     };
     let before = inventories().await;
-    let dig = stack.approved("x", &[App::new("a", text)], &on(&clusters)).await;
+    let dig = stack
+        .approved("x", &[App::new("a", text)], &on(&clusters))
+        .await;
     for _ in 0..2 {
         dig.instantiate().await.unwrap();
         let status = dig.until_instantiated().await;
-        assert_eq!(status.count(R::Applied), 3 * objects, "{:?}", status.head.deployed_counts);
+        assert_eq!(
+            status.count(R::Applied),
+            3 * objects,
+            "{:?}",
+            status.head.deployed_counts
+        );
         dig.terminate().await.unwrap();
         let status = dig.until_terminated().await;
         assert_eq!(status.count(R::Deleted), 3 * objects);
@@ -80,10 +95,19 @@ async fn planted_markers_are_in_no_history_log_event_or_error_and_no_event_is_la
         "---\napiVersion: v1\nkind: Service\nmetadata: {{name: bad}}\nspec: {{type: {MARKER}-value, ports: [{{port: 80}}]}}\n"
     );
     let many: String = (0..1_500).map(|i| config_map(&format!("m{i}"))).collect();
-    let apps = [App::new("a", secret), App::new("b", refused), App::new("c", many)];
+    let apps = [
+        App::new("a", secret),
+        App::new("b", refused),
+        App::new("c", many),
+    ];
     let dig = stack.approved("x", &apps, &on(&["c1"])).await;
     let context = dig.instantiate().await.unwrap().context_id;
-    dig.until("settled", |s| s.resources.iter().all(|r| r.deployed_status() != R::Pending)).await;
+    dig.until("settled", |s| {
+        s.resources
+            .iter()
+            .all(|r| r.deployed_status() != R::Pending)
+    })
+    .await;
     dig.terminate().await.unwrap();
     dig.until_terminated().await;
 
@@ -97,16 +121,26 @@ async fn planted_markers_are_in_no_history_log_event_or_error_and_no_event_is_la
         }
     };
     let temporal = stack.temporal.client().await.unwrap();
-    let history = temporal.history_json(&format!("dig/p/x/{context}")).await.unwrap();
+    let history = temporal
+        .history_json(&format!("dig/p/x/{context}"))
+        .await
+        .unwrap();
     clean("the history", &history);
     let parsed: serde_json::Value = serde_json::from_slice(&history).unwrap();
     for event in parsed["events"].as_array().unwrap() {
-        assert!(event.to_string().len() < 64 << 10, "an event of {} bytes", event.to_string().len());
+        assert!(
+            event.to_string().len() < 64 << 10,
+            "an event of {} bytes",
+            event.to_string().len()
+        );
     }
     clean("the events", format!("{:?}", dig.events().await).as_bytes());
     clean("the status", format!("{:?}", dig.status().await).as_bytes());
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(stack.dir.path()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_file()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(stack.dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.is_file())
+        .collect();
     files.retain(|f| !f.ends_with("muster.key"));
     for file in files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();

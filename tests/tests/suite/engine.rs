@@ -12,7 +12,9 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
-use temporal::{Client, HostOptions, Runtime, SignalWithStart, WorkerOptions, embedded::DevServer, run_worker};
+use temporal::{
+    Client, HostOptions, Runtime, SignalWithStart, WorkerOptions, embedded::DevServer, run_worker,
+};
 use temporalio_common::ActivityError;
 use temporalio_macros::activities;
 use temporalio_sdk::activities::ActivityContext;
@@ -61,10 +63,12 @@ impl Fake {
                     o.retry.push(*id);
                     continue;
                 }
-                let failure = temporalio_common::error::ApplicationFailure::builder(anyhow::anyhow!("not yet"))
-                    .type_name("serverError".to_owned())
-                    .next_retry_delay(Duration::from_millis(50))
-                    .build();
+                let failure = temporalio_common::error::ApplicationFailure::builder(
+                    anyhow::anyhow!("not yet"),
+                )
+                .type_name("serverError".to_owned())
+                .next_retry_delay(Duration::from_millis(50))
+                .build();
                 return Err(ActivityError::application(failure));
             }
             row.applied = goal == Goal::Apply;
@@ -76,7 +80,11 @@ impl Fake {
 #[activities]
 impl Fake {
     #[activity(definition = d::Begin)]
-    pub async fn begin(self: Arc<Self>, _: ActivityContext, i: BeginInput) -> Result<Begin, ActivityError> {
+    pub async fn begin(
+        self: Arc<Self>,
+        _: ActivityContext,
+        i: BeginInput,
+    ) -> Result<Begin, ActivityError> {
         let mut w = self.0.lock().unwrap();
         if w.settled {
             return Ok(Begin::Settled);
@@ -91,7 +99,11 @@ impl Fake {
         if w.pretermination > 0 {
             return Ok(Begin::PreTerminate { fence });
         }
-        let goal = if w.deleting { Goal::Delete } else { Goal::Apply };
+        let goal = if w.deleting {
+            Goal::Delete
+        } else {
+            Goal::Apply
+        };
         let mut bundles: BTreeMap<i32, Bundle> = BTreeMap::new();
         for (id, row) in &w.rows {
             let b = bundles.entry(id / 100).or_insert_with(|| Bundle {
@@ -108,55 +120,116 @@ impl Fake {
         Ok(Begin::Drive(Work {
             fence,
             goal,
-            retry: Retry { initial_interval_ms: 50, max_interval_ms: 100, ..Retry::default() },
-            apps: vec![AppWork { name: "a".into(), depends_on: vec![], lanes: vec![] }],
-            inline: Some(Outline { bundles: bundles.into_values().collect() }),
+            retry: Retry {
+                initial_interval_ms: 50,
+                max_interval_ms: 100,
+                ..Retry::default()
+            },
+            apps: vec![AppWork {
+                name: "a".into(),
+                depends_on: vec![],
+                lanes: vec![],
+            }],
+            inline: Some(Outline {
+                bundles: bundles.into_values().collect(),
+            }),
             clusters: 3,
         }))
     }
     #[activity(definition = d::Permit)]
-    pub async fn permit(self: Arc<Self>, _: ActivityContext, i: Fenced) -> Result<Permit, ActivityError> {
+    pub async fn permit(
+        self: Arc<Self>,
+        _: ActivityContext,
+        i: Fenced,
+    ) -> Result<Permit, ActivityError> {
         let mut w = self.0.lock().unwrap();
         assert_eq!(w.fence, i.fence.0);
         w.pretermination -= 1;
-        Ok(if w.pretermination == 0 { Permit::Granted } else { Permit::Wait { ms: 20 } })
+        Ok(if w.pretermination == 0 {
+            Permit::Granted
+        } else {
+            Permit::Wait { ms: 20 }
+        })
     }
     #[activity(definition = d::Outline)]
-    pub async fn outline(self: Arc<Self>, _: ActivityContext, _: OutlineInput) -> Result<Outline, ActivityError> {
+    pub async fn outline(
+        self: Arc<Self>,
+        _: ActivityContext,
+        _: OutlineInput,
+    ) -> Result<Outline, ActivityError> {
         Ok(Outline::default())
     }
     #[activity(definition = d::Look)]
-    pub async fn look(self: Arc<Self>, _: ActivityContext, i: Step) -> Result<StepOutcome, ActivityError> {
+    pub async fn look(
+        self: Arc<Self>,
+        _: ActivityContext,
+        i: Step,
+    ) -> Result<StepOutcome, ActivityError> {
         let w = self.0.lock().unwrap();
-        Ok(StepOutcome { superseded: w.fence != i.fence.0, ..Default::default() })
+        Ok(StepOutcome {
+            superseded: w.fence != i.fence.0,
+            ..Default::default()
+        })
     }
     #[activity(definition = d::Apply)]
-    pub async fn apply(self: Arc<Self>, ctx: ActivityContext, i: Step) -> Result<StepOutcome, ActivityError> {
+    pub async fn apply(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        i: Step,
+    ) -> Result<StepOutcome, ActivityError> {
         self.step(&i, Goal::Apply, ctx.info().attempt)
     }
     #[activity(definition = d::Delete)]
-    pub async fn delete(self: Arc<Self>, ctx: ActivityContext, i: Step) -> Result<StepOutcome, ActivityError> {
+    pub async fn delete(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        i: Step,
+    ) -> Result<StepOutcome, ActivityError> {
         self.step(&i, Goal::Delete, ctx.info().attempt)
     }
     #[activity(definition = d::Gone)]
-    pub async fn gone(self: Arc<Self>, _: ActivityContext, _: Step) -> Result<StepOutcome, ActivityError> {
+    pub async fn gone(
+        self: Arc<Self>,
+        _: ActivityContext,
+        _: Step,
+    ) -> Result<StepOutcome, ActivityError> {
         Ok(StepOutcome::default())
     }
     #[activity(definition = d::Reachable)]
-    pub async fn reachable(self: Arc<Self>, _: ActivityContext, _: ReachableInput) -> Result<Reachable, ActivityError> {
+    pub async fn reachable(
+        self: Arc<Self>,
+        _: ActivityContext,
+        _: ReachableInput,
+    ) -> Result<Reachable, ActivityError> {
         Ok(Reachable::Yes)
     }
     #[activity(definition = d::Note)]
-    pub async fn note(self: Arc<Self>, _: ActivityContext, _: NoteInput) -> Result<(), ActivityError> {
+    pub async fn note(
+        self: Arc<Self>,
+        _: ActivityContext,
+        _: NoteInput,
+    ) -> Result<(), ActivityError> {
         Ok(())
     }
     #[activity(definition = d::Prove)]
-    pub async fn prove(self: Arc<Self>, _: ActivityContext, i: ProveInput) -> Result<Proof, ActivityError> {
-        self.0.lock().unwrap().log.push(format!("prove from {}", i.offset));
+    pub async fn prove(
+        self: Arc<Self>,
+        _: ActivityContext,
+        i: ProveInput,
+    ) -> Result<Proof, ActivityError> {
+        self.0
+            .lock()
+            .unwrap()
+            .log
+            .push(format!("prove from {}", i.offset));
         Ok(Proof::default())
     }
     #[activity(definition = d::Settle)]
-    pub async fn settle(self: Arc<Self>, _: ActivityContext, i: Fenced) -> Result<Settle, ActivityError> {
+    pub async fn settle(
+        self: Arc<Self>,
+        _: ActivityContext,
+        i: Fenced,
+    ) -> Result<Settle, ActivityError> {
         let mut w = self.0.lock().unwrap();
         if w.fence != i.fence.0 {
             return Ok(Settle::Moved);
@@ -168,7 +241,11 @@ impl Fake {
 }
 
 async fn signal(client: &Client, queue: &str, kind: &str, id: &str, fence: i64) {
-    let wake = serde_json::to_value(Wake { context: ContextId(id.into()), fence: Fence(fence) }).unwrap();
+    let wake = serde_json::to_value(Wake {
+        context: ContextId(id.into()),
+        fence: Fence(fence),
+    })
+    .unwrap();
     let request = SignalWithStart {
         workflow_type: kind.into(),
         workflow_id: id.into(),
@@ -187,7 +264,12 @@ async fn until(what: &str, world: &Arc<Mutex<World>>, is: impl Fn(&World) -> boo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_loop_applies_retries_is_called_off_and_deletes_and_its_history_replays() {
-    let server = DevServer { binary: tests::stack::temporal_cli(), file: None, port: 0, ui_port: None };
+    let server = DevServer {
+        binary: tests::stack::temporal_cli(),
+        file: None,
+        port: 0,
+        ui_port: None,
+    };
     let server = server.start().await.unwrap();
     let client = server.client().await.unwrap();
     let world = Arc::new(Mutex::new(World::default()));
@@ -195,26 +277,50 @@ async fn the_loop_applies_retries_is_called_off_and_deletes_and_its_history_repl
         let mut w = world.lock().unwrap();
         w.fence = 1;
         for i in 0..150 {
-            w.rows.insert(i, Row { trouble: if i % 40 == 3 { 3 } else { 0 }, ..Default::default() });
+            w.rows.insert(
+                i,
+                Row {
+                    trouble: if i % 40 == 3 { 3 } else { 0 },
+                    ..Default::default()
+                },
+            );
         }
         for i in 200..250 {
-            w.rows.insert(i, Row { stuck: i >= 220, ..Default::default() });
+            w.rows.insert(
+                i,
+                Row {
+                    stuck: i >= 220,
+                    ..Default::default()
+                },
+            );
         }
     }
     let fake = world.clone();
     let register = Box::new(move |o: &mut WorkerOptions| {
         use workflows::lifecycle::{Instantiate, Slice, Terminate};
         let failed = |e: temporalio_sdk::WorkflowRegistrationError| e.to_string();
-        o.register_workflow::<Instantiate>().map_err(failed)?.register_workflow::<Terminate>().map_err(failed)?;
+        o.register_workflow::<Instantiate>()
+            .map_err(failed)?
+            .register_workflow::<Terminate>()
+            .map_err(failed)?;
         o.register_workflow::<Slice>().map_err(failed)?;
         o.register_activities(Fake(fake));
         Ok(())
     });
     let runtime = Runtime::new(false).unwrap();
-    let host = run_worker(runtime, client.clone(), HostOptions::new("engine"), register).await.unwrap();
+    let host = run_worker(
+        runtime,
+        client.clone(),
+        HostOptions::new("engine"),
+        register,
+    )
+    .await
+    .unwrap();
     signal(&client, "engine", INSTANTIATE, "engine-1", 1).await;
     until("all but the stuck rows applied", &world, |w| {
-        w.rows.iter().all(|(i, r)| r.applied || (220..250).contains(i))
+        w.rows
+            .iter()
+            .all(|(i, r)| r.applied || (220..250).contains(i))
     })
     .await;
     {
@@ -231,7 +337,10 @@ async fn the_loop_applies_retries_is_called_off_and_deletes_and_its_history_repl
     tests::until("the workflow is closed", closed).await;
 
     let log = world.lock().unwrap().log.clone();
-    assert_eq!(log[..2], ["begin deleting=false pre=0", "begin deleting=true pre=3"]);
+    assert_eq!(
+        log[..2],
+        ["begin deleting=false pre=0", "begin deleting=true pre=3"]
+    );
     assert_eq!(log[log.len() - 2..], ["prove from 0", "settled"]);
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("history.json");

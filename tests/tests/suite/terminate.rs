@@ -15,10 +15,18 @@ use tonic::Code;
 /// r1 and r2 Applied on c1, r3 in trouble by `fault`; then terminate.
 async fn r3_in_trouble(stack: &Stack, fault: Fault) -> Dig {
     stack.fault_where("c1", fault.of_kind("ConfigMap").named("r3"));
-    let dig = stack.approved("x", &[App::new("a", maps(&["r1", "r2", "r3"]))], &on(&["c1"])).await;
+    let dig = stack
+        .approved(
+            "x",
+            &[App::new("a", maps(&["r1", "r2", "r3"]))],
+            &on(&["c1"]),
+        )
+        .await;
     dig.instantiate().await.unwrap();
     dig.until("r1, r2 Applied, r3 Retrying", |s| {
-        s.state("c1", "r1") == R::Applied && s.state("c1", "r2") == R::Applied && s.state("c1", "r3") == R::Retrying
+        s.state("c1", "r1") == R::Applied
+            && s.state("c1", "r2") == R::Applied
+            && s.state("c1", "r3") == R::Retrying
     })
     .await;
     dig
@@ -42,9 +50,18 @@ const COMPENSATED: &[&str] = &["Instantiating", "PreTerminate", "Terminating", "
 async fn case_9_a_row_that_was_never_sent_is_deleted_without_contact() {
     let stack = Stack::start(2).await;
     stack.fault("c2", FaultKind::BlackHole);
-    let dig = stack.approved("x", &[App::new("a", maps(&["r1", "r2"]))], &on(&["c1", "c2"])).await;
+    let dig = stack
+        .approved(
+            "x",
+            &[App::new("a", maps(&["r1", "r2"]))],
+            &on(&["c1", "c2"]),
+        )
+        .await;
     dig.instantiate().await.unwrap();
-    dig.until("c1 Applied, c2 Retrying", |s| s.count(R::Applied) == 2 && s.count(R::Retrying) == 2).await;
+    dig.until("c1 Applied, c2 Retrying", |s| {
+        s.count(R::Applied) == 2 && s.count(R::Retrying) == 2
+    })
+    .await;
     dig.terminate().await.unwrap();
     // c2 is still dead: nothing was ever sent there, so nothing has to be asked there.
     terminated(&dig, COMPENSATED).await;
@@ -69,12 +86,19 @@ async fn case_10_a_row_whose_answer_was_lost_is_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn case_10b_an_apply_that_arrives_late_is_waited_for() {
     let stack = Stack::start(1).await;
-    let dig = r3_in_trouble(&stack, Fault::from(FaultKind::Late { ms: 3_000 }).verb(Verb::Apply)).await;
+    let dig = r3_in_trouble(
+        &stack,
+        Fault::from(FaultKind::Late { ms: 3_000 }).verb(Verb::Apply),
+    )
+    .await;
     dig.terminate().await.unwrap();
     terminated(&dig, COMPENSATED).await;
     assert_eq!(names_on(&stack, "c1").await, [""; 0]);
     let log = stack.log("c1");
-    let applied = log.iter().filter(|e| e.verb == Verb::Apply && e.name.as_deref() == Some("r3")).count();
+    let applied = log
+        .iter()
+        .filter(|e| e.verb == Verb::Apply && e.name.as_deref() == Some("r3"))
+        .count();
     assert!(applied > 0);
     stack.end().await;
 }
@@ -87,32 +111,61 @@ async fn case_10c_a_worker_stopped_between_sent_and_the_request_sends_nothing_wh
     std::fs::write(&point, "").unwrap();
     let reached = dir.join("before-send-ConfigMap-stopped.reached");
     let stack = Stack::start(1).await;
-    let dig = stack.approved("x", &[App::new("a", maps(&["r1", "stopped"]))], &on(&["c1"])).await;
+    let dig = stack
+        .approved(
+            "x",
+            &[App::new("a", maps(&["r1", "stopped"]))],
+            &on(&["c1"]),
+        )
+        .await;
     dig.instantiate().await.unwrap();
-    until("the worker stands between open and send", || async { reached.exists().then_some(()) }).await;
+    until("the worker stands between open and send", || async {
+        reached.exists().then_some(())
+    })
+    .await;
     dig.terminate().await.unwrap();
     dig.until_terminated().await;
     std::fs::remove_file(&point).unwrap();
-    until("the worker went on", || async { (!reached.exists()).then_some(()) }).await;
+    until("the worker went on", || async {
+        (!reached.exists()).then_some(())
+    })
+    .await;
     // The attempt that went on has closed when a whole further life is over.
     dig.instantiate().await.unwrap();
     dig.until_instantiated().await;
     let applies = stack.asked("c1", Verb::Apply);
-    assert_eq!(applies.iter().filter(|n| *n == "stopped").count(), 1, "{applies:?}");
+    assert_eq!(
+        applies.iter().filter(|n| *n == "stopped").count(),
+        1,
+        "{applies:?}"
+    );
     stack.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn case_11_terminate_waits_for_an_unreachable_cluster_and_ends_when_it_is_back() {
     let stack = Stack::start(2).await;
-    let dig = stack.approved("x", &[App::new("a", maps(&["r1", "r2"]))], &on(&["c1", "c2"])).await;
+    let dig = stack
+        .approved(
+            "x",
+            &[App::new("a", maps(&["r1", "r2"]))],
+            &on(&["c1", "c2"]),
+        )
+        .await;
     dig.instantiate().await.unwrap();
     dig.until_instantiated().await;
     stack.fault("c1", FaultKind::BlackHole);
     dig.terminate().await.unwrap();
-    let status = dig.until("c2 Deleted, c1 Retrying", |s| s.count(R::Deleted) == 2 && s.count(R::Retrying) == 2).await;
+    let status = dig
+        .until("c2 Deleted, c1 Retrying", |s| {
+            s.count(R::Deleted) == 2 && s.count(R::Retrying) == 2
+        })
+        .await;
     assert_eq!(status.context(), Some(ContextState::Terminating));
-    assert_eq!(dig.delete().await.unwrap_err().code(), Code::FailedPrecondition);
+    assert_eq!(
+        dig.delete().await.unwrap_err().code(),
+        Code::FailedPrecondition
+    );
     stack.heal("c1").await;
     dig.until_terminated().await;
     assert_eq!(names_on(&stack, "c1").await, [""; 0]);
@@ -123,40 +176,67 @@ async fn case_11_terminate_waits_for_an_unreachable_cluster_and_ends_when_it_is_
 #[tokio::test(flavor = "multi_thread")]
 async fn case_13_delete_of_nothing_succeeds_and_a_second_terminate_has_no_effect() {
     let stack = Stack::start(1).await;
-    let dig = stack.approved("x", &[App::new("a", maps(&["r1", "r2"]))], &on(&["c1"])).await;
+    let dig = stack
+        .approved("x", &[App::new("a", maps(&["r1", "r2"]))], &on(&["c1"]))
+        .await;
     dig.instantiate().await.unwrap();
     dig.until_instantiated().await;
     let client = client(&stack.host.cluster("c1").unwrap().kubeconfig).await;
-    let api: kube::Api<k8s_openapi::api::core::v1::ConfigMap> = kube::Api::namespaced(client, "shop");
+    let api: kube::Api<k8s_openapi::api::core::v1::ConfigMap> =
+        kube::Api::namespaced(client, "shop");
     api.delete("r1", &Default::default()).await.unwrap();
     stack.host.clear_log("c1").unwrap();
-    stack.fault_where("c1", Fault::from(FaultKind::Latency { ms: 200 }).verb(Verb::Delete));
+    stack.fault_where(
+        "c1",
+        Fault::from(FaultKind::Latency { ms: 200 }).verb(Verb::Delete),
+    );
 
     assert!(dig.terminate().await.unwrap().changed);
     assert!(!dig.terminate().await.unwrap().changed);
     dig.until_terminated().await;
     let deletes = stack.asked("c1", Verb::Delete);
-    assert_eq!(deletes.iter().filter(|n| *n == "r2").count(), 1, "{deletes:?}");
+    assert_eq!(
+        deletes.iter().filter(|n| *n == "r2").count(),
+        1,
+        "{deletes:?}"
+    );
     let refused = dig.terminate().await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
-    assert!(refused.message().contains("instantiate"), "{}", refused.message());
+    assert!(
+        refused.message().contains("instantiate"),
+        "{}",
+        refused.message()
+    );
     stack.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn terminate_in_flight_on_twenty_clusters_lets_no_apply_leave_a_second_later() {
     let clusters = (1..=20)
-        .map(|i| ClusterSpec { distance: Duration::from_millis(100), ..ClusterSpec::simulated(format!("c{i}")) })
+        .map(|i| ClusterSpec {
+            distance: Duration::from_millis(100),
+            ..ClusterSpec::simulated(format!("c{i}"))
+        })
         .collect();
-    let stack = Stack::start_with(HostConfig { clusters, ..HostConfig::default() }).await;
+    let stack = Stack::start_with(HostConfig {
+        clusters,
+        ..HostConfig::default()
+    })
+    .await;
     let names: Vec<String> = (0..50).map(|i| format!("m{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let all = "  namespace: shop\n  placement:\n  - {app: \"*\", allOf: [{label: sandbox=true}]}";
-    let dig = stack.approved("x", &[App::new("a", maps(&names))], all).await;
+    let dig = stack
+        .approved("x", &[App::new("a", maps(&names))], all)
+        .await;
     dig.instantiate().await.unwrap();
-    dig.until("a part of it Applied", |s| s.count(R::Applied) > 50).await;
+    dig.until("a part of it Applied", |s| s.count(R::Applied) > 50)
+        .await;
     let answer = dig.terminate().await.unwrap();
-    let answered = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let answered = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as i64;
     assert!(answer.changed);
     dig.until_terminated().await;
     let context = answer.context_id;
@@ -168,9 +248,15 @@ async fn terminate_in_flight_on_twenty_clusters_lets_no_apply_leave_a_second_lat
         for entry in stack.log(&cluster).iter().filter(|e| e.verb == Verb::Apply) {
             applies += 1;
             let late = entry.time.as_millisecond() - answered;
-            assert!(late <= 1_000, "{entry:?} arrived {late} ms after the answer");
+            assert!(
+                late <= 1_000,
+                "{entry:?} arrived {late} ms after the answer"
+            );
         }
     }
-    assert!(applies > 50 && applies < 1_020, "{applies} of 1020 applies: terminate was not in flight");
+    assert!(
+        applies > 50 && applies < 1_020,
+        "{applies} of 1020 applies: terminate was not in flight"
+    );
     stack.end().await;
 }

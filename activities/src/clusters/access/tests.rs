@@ -77,6 +77,26 @@ async fn programs_run_only_if_the_operator_allowed_them() {
 }
 
 #[tokio::test]
+async fn what_a_credential_plugin_prints_is_never_shown() {
+    let user = "{exec: {apiVersion: client.authentication.k8s.io/v1, command: /bin/sh, \
+                args: [-c, 'echo secret; exit 3'], interactiveMode: Never}}";
+    let allowed = ["/bin/sh".to_owned()];
+    let text = kubeconfig("http://127.0.0.1:1", "", user);
+    let Err(error) = read(&text, None, &allowed).await else {
+        panic!("it fails")
+    };
+    assert!(!error.to_string().contains("secret"), "{error}");
+    assert!(
+        error.to_string().contains("ended with exit status: 3"),
+        "{error}"
+    );
+    let Err(error) = read("users: [token: secret", None, &[]).await else {
+        panic!("it is no YAML")
+    };
+    assert!(!error.to_string().contains("secret"), "{error}");
+}
+
+#[tokio::test]
 async fn a_kubeconfig_that_cannot_be_read_says_why() {
     let cases = [
         ("{", None, "kubeconfig"),

@@ -216,13 +216,20 @@ async fn a_refused_connection_is_known_before_anything_is_opened() {
 
 #[tokio::test]
 async fn slots_are_limited_and_come_back() {
-    let (pool, _) = server(Manner::Answer).await;
-    let first = pool.slot(1, WITHIN).await.unwrap();
-    assert!(pool.try_slot(2, WITHIN).await.is_none());
-    drop(first);
-    assert!(
-        pool.try_slot(2, WITHIN)
-            .await
-            .is_some_and(|slot| slot.is_ok())
-    );
+    let (pool, seen) = server(Manner::Answer).await;
+    let first = pool.slots(1, 1, WITHIN).await.unwrap();
+    let second = pool.slots(5, 1, WITHIN).await.unwrap();
+    assert_eq!((first.len(), second.len()), (1, 1));
+    drop((first, second));
+    assert_eq!(pool.slots(5, 1, WITHIN).await.unwrap().len(), 2);
+    assert_eq!(seen.connections.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_hello_needs_neither_a_slot_nor_an_idle_connection() {
+    let (pool, seen) = server(Manner::Answer).await;
+    let all = pool.slots(2, 1, WITHIN).await.unwrap();
+    assert!(pool.fresh(request(), WITHIN).await.unwrap().ok());
+    assert_eq!(seen.connections.load(SeqCst), 3);
+    drop(all);
 }

@@ -17,6 +17,9 @@ use crate::kube::store::{Key, Stored};
 pub fn is_left_over(state: &State, stored: &Stored) -> bool {
     !stored.owners.is_empty()
         && stored.owners.iter().all(|owner| {
+            if state.gone.contains(&owner.uid) {
+                return true;
+            }
             // A kind that is not served could come back; the real collector waits too.
             let Some(kind) = state.kind_named(&owner.group, &owner.kind) else {
                 return false;

@@ -159,7 +159,8 @@ pub fn daemon(state: &mut State, kind: &Arc<Kind>, stored: &Arc<Stored>) -> Resu
 /// Pods that run to their end.
 pub fn job(state: &mut State, kind: &Arc<Kind>, stored: &Arc<Stored>) -> Result<(), Status> {
     let object = stored.object();
-    if object.pointer("/spec/suspend") == Some(&Value::Bool(true)) {
+    let suspended = object.pointer("/spec/suspend") == Some(&Value::Bool(true));
+    if suspended || object.pointer("/status/completionTime").is_some() {
         return Ok(());
     }
     let wanted = usize::try_from(number(&object, "/spec/completions").unwrap_or(1)).unwrap_or(1);

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::managed::{Manager, Managers};
-use super::merge::{Misshapen, compare, merge, remove, set_of};
+use super::merge::{Misshapen, compare, merge, misfit, remove, set_of};
 use super::set::Set;
 use super::shape::Shape;
 use crate::kube::status::Cause;
@@ -29,8 +29,8 @@ pub enum Refused {
 }
 
 impl From<Misshapen> for Refused {
-    fn from(Misshapen(why): Misshapen) -> Self {
-        Refused::Misshapen(why)
+    fn from(Misshapen { path, why }: Misshapen) -> Self {
+        Refused::Misshapen(format!("{path}: {why}"))
     }
 }
 
@@ -118,6 +118,10 @@ impl Managers {
         finish: impl FnOnce(&mut Value),
     ) -> Result<Value, Refused> {
         let By { writer, shape, now } = *by;
+        if let Some((path, value)) = misfit(config, shape) {
+            let why = format!("{path}: expected string, got &value.valueUnstructured{{Value:{value}}}");
+            return Err(Refused::Misshapen(why));
+        }
         let set = stripped(set_of(config, shape)?);
         let last = self.set(writer).cloned();
         let mut new = merge(live.clone(), config, shape);

@@ -2,12 +2,44 @@
 
 use serde_json::{Map, Value};
 
-use super::set::Set;
+use super::set::{Set, shown};
 use super::shape::{ListRule, Shape, key_element, value_element};
 
-/// Why a value does not fit its shape.
+/// Where and why a value does not fit its shape.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Misshapen(pub String);
+pub struct Misshapen {
+    /// The field, for example `.spec.template.spec.containers`.
+    pub path: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Misshapen {
+    fn new(why: String) -> Self {
+        Self { path: String::new(), why }
+    }
+
+    fn under(self, element: &str) -> Self {
+        Self { path: format!("{}{}", shown(element), self.path), ..self }
+    }
+}
+
+/// The first value that is not a text although Kubernetes takes only texts there, with its path.
+pub fn misfit<'v>(value: &'v Value, shape: Shape<'_>) -> Option<(String, &'v Value)> {
+    match value {
+        Value::String(_) | Value::Null => None,
+        value if shape.is_text() => Some((String::new(), value)),
+        Value::Object(map) => map.iter().find_map(|(name, value)| {
+            let (path, value) = misfit(value, shape.field(name))?;
+            Some((format!(".{name}{path}"), value))
+        }),
+        Value::Array(list) => list.iter().enumerate().find_map(|(at, item)| {
+            let (path, value) = misfit(item, shape.item())?;
+            Some((format!("[{at}]{path}"), value))
+        }),
+        _ => None,
+    }
+}
 
 /// The fields that an object sets, as an apply owns them.
 pub fn set_of(value: &Value, shape: Shape<'_>) -> Result<Set, Misshapen> {
@@ -15,7 +47,7 @@ pub fn set_of(value: &Value, shape: Shape<'_>) -> Result<Set, Misshapen> {
     match value {
         Value::Object(map) if !shape.is_atomic_map() => {
             for (name, value) in map {
-                let mut child = set_of(value, shape.field(name))?;
+                let mut child = set_of(value, shape.field(name)).map_err(|not| not.under(&format!("f:{name}")))?;
                 if value.is_null() || value.as_object().is_some_and(Map::is_empty) {
                     child.own = true;
                 }
@@ -30,16 +62,18 @@ pub fn set_of(value: &Value, shape: Shape<'_>) -> Result<Set, Misshapen> {
                 }
             }
             ListRule::Keyed(keys) => {
-                for item in list {
-                    let element = key_element(item, &keys)
-                        .ok_or_else(|| Misshapen(format!("element 0: associative list with keys has an element that omits key field \"{}\"", keys.join("\", \""))))?;
-                    let mut child = set_of(item, shape.item())?;
+                for (at, item) in list.iter().enumerate() {
+                    let element = key_element(item, &keys).ok_or_else(|| {
+                        let key = keys.first().copied().unwrap_or_default();
+                        Misshapen::new(format!(
+                            "element {at}: associative list with keys has an element that omits key field \"{key}\""
+                        ))
+                    })?;
+                    let mut child = set_of(item, shape.item()).map_err(|not| not.under(&element))?;
                     child.own = true;
                     if set.children.contains_key(element.as_str()) {
-                        return Err(Misshapen(format!(
-                            "duplicate entries for key [{}]",
-                            &element[2..]
-                        )));
+                        let why = format!("duplicate entries for key {}", shown(&element));
+                        return Err(Misshapen::new(why));
                     }
                     set.put(element, child);
                 }

@@ -161,7 +161,7 @@ impl Set {
 }
 
 /// An element the way conflict messages print it.
-fn shown(element: &str) -> String {
+pub(super) fn shown(element: &str) -> String {
     let Some((kind, text)) = element.split_once(':') else {
         return element.to_owned();
     };

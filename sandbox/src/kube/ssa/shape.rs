@@ -217,6 +217,19 @@ impl<'a> Shape<'a> {
         }
     }
 
+    /// Whether only a text can stand at this place.
+    pub fn is_text(self) -> bool {
+        match self {
+            Shape::BuiltIn { kind, above, field } => match above {
+                "labels" | "annotations" => true,
+                "data" => matches!(kind, "ConfigMap" | "Secret"),
+                "env" => field == "value",
+                _ => false,
+            },
+            Shape::Custom { .. } => false,
+        }
+    }
+
     /// Whether the keys of the map at this place are data, so that an update owns the map itself too.
     pub fn is_free_map(self) -> bool {
         match self {
