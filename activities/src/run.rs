@@ -67,6 +67,7 @@ fn work(row: BeginRow, goal: Goal) -> Work {
                 .position(|(name, _)| *name == app.name)
                 .map(|at| cut.swap_remove(at).1);
             AppWork {
+                failed: row.failed_apps.contains(&app.name),
                 name: app.name,
                 depends_on: app.depends_on,
                 lanes: lanes.unwrap_or_default(),
@@ -78,6 +79,7 @@ fn work(row: BeginRow, goal: Goal) -> Work {
         name,
         depends_on: Vec::new(),
         lanes,
+        failed: false,
     }));
     Work {
         fence: row.fence,
@@ -175,6 +177,7 @@ mod tests {
                     open: rows_each,
                 })
                 .collect(),
+            failed_apps: Vec::new(),
             clusters: 1,
         }
     }

@@ -48,6 +48,7 @@ impl Store {
             fence: Fence(head.fence),
             state: head.state,
             groups: groups(db, context).await?,
+            failed_apps: failed_apps(db, context).await?,
             clusters: clusters.map_or(Ok(0), |row| row.int("n"))? as usize,
             policy: head.policy,
             apps: head.apps,
@@ -165,6 +166,19 @@ impl Store {
             Ok(())
         })
     }
+}
+
+/// Apps that cannot be complete any more.
+async fn failed_apps<C: ConnectionTrait>(db: &C, context: &ContextId) -> Result<Vec<String>> {
+    let rows = sql::all(
+        db,
+        "SELECT DISTINCT r.app FROM resource r WHERE r.context = $1 AND (r.state = 'Failed' \
+         OR r.cluster IN (SELECT cluster FROM resource \
+         WHERE context = $1 AND state = 'Failed' AND shared = 1))",
+        args![context.0.clone()],
+    )
+    .await?;
+    rows.iter().map(|row| row.text("app")).collect()
 }
 
 /// What waits, by app, cluster and wave.

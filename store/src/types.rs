@@ -162,6 +162,8 @@ pub struct BeginRow {
     /// are made by `model::plan::lanes` from these counts: rows per (app, cluster, wave) with
     /// their first and last number.
     pub groups: Vec<GroupRow>,
+    /// Apps with a Failed row, or on a cluster with a Failed shared one.
+    pub failed_apps: Vec<String>,
     pub clusters: usize,
 }
 

@@ -36,7 +36,7 @@ pub struct Stack {
 pub fn temporal_cli() -> PathBuf {
     static CLI: OnceLock<PathBuf> = OnceLock::new();
     CLI.get_or_init(|| {
-        embedded::resolve(&mut |line| eprintln(line))
+        embedded::resolve(&|line| eprintln(line))
             .unwrap()
             .binary
     })

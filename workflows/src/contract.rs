@@ -53,6 +53,9 @@ pub struct AppWork {
     pub name: String,
     pub depends_on: Vec<Dependency>,
     pub lanes: Vec<Lane>,
+    /// A row of the app is Failed already: an apply starts nothing that depends on it.
+    #[serde(default)]
+    pub failed: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 
 use crate::{
     contract::{
-        AppWork, Begin, BeginInput, Defs, Fenced, OutlineInput, Permit, ProveInput, ReachableInput,
-        Settle, SliceInput, SliceOutcome, Wake, Work,
+        AppWork, Begin, BeginInput, Defs, Fenced, OutlineInput, Permit, ProveInput, Reachable,
+        ReachableInput, Settle, SliceInput, SliceOutcome, Wake, Work,
     },
     drive::{bundles::Bundles, lanes::Lanes},
     limits,
@@ -174,11 +174,12 @@ where
                 let fence = work.fence;
                 match turn(ctx, &wake, work).await {
                     Settle::Settled if !ctx.state(|w| w.moved(fence)) => return Ok(()),
-                    Settle::Settled | Settle::Moved => idle = 0,
-                    // Something is held up that no activity waits for: look again, ever slower.
-                    Settle::Unfinished => {
-                        idle = (idle + 1).min(6);
-                        perform::pause(ctx, Duration::from_millis(50 << idle)).await;
+                    _ if ctx.state(|w| w.moved(fence)) => idle = 0,
+                    // The fence moved without a signal yet, a child was lost, or something is held
+                    // up that no activity waits for: look again, ever slower.
+                    _ => {
+                        idle = (idle + 1).min(8);
+                        perform::pause(ctx, Duration::from_millis(10 << idle)).await;
                     }
                 }
             }
@@ -266,7 +267,8 @@ async fn prove<W: Hears>(ctx: &WorkflowContext<W>, fenced: &Fenced, clusters: us
         let Some(proof) = sure(ctx, || Defs::prove, input).await else {
             return Proven::Superseded;
         };
-        if proof.superseded || ctx.state(|w| w.moved(fenced.fence)) {
+        let moved = ctx.state(|w| w.moved(fenced.fence));
+        if proof.superseded || moved || ctx.continue_as_new_suggested() {
             return Proven::Superseded;
         }
         found += proof.found;
@@ -278,9 +280,14 @@ async fn prove<W: Hears>(ctx: &WorkflowContext<W>, fenced: &Fenced, clusters: us
                 app: String::new(),
             };
             let token = WorkflowCancellationToken::new();
-            let _ = ctx
+            let waited = ctx
                 .execute_activity(Defs::reachable, input, perform::waiting(&token))
                 .await;
+            match waited {
+                Ok(Reachable::Yes) => {}
+                Ok(Reachable::Superseded) => return Proven::Superseded,
+                Ok(Reachable::Expired) | Err(_) => perform::pause(ctx, limits::PROBE_MAX).await,
+            }
         } else if proof.wait_ms > 0 {
             perform::pause(ctx, Duration::from_millis(proof.wait_ms)).await;
         } else {

@@ -2,9 +2,7 @@
 
 use crate::{
     completions::Completions,
-    contract::{
-        Defs, Fenced, NoteInput, ReachableInput, SliceInput, SliceOutcome, Step, StepOutcome,
-    },
+    contract::{Defs, Fenced, NoteInput, ReachableInput, SliceInput, Step, StepOutcome},
     drive::{Act, Action, Done, Driver, Flight},
     lifecycle::Slice,
     limits,
@@ -70,6 +68,10 @@ pub async fn run<W: 'static>(
         }
         if driver.stopping() && !token.is_cancelled() {
             token.cancel_with_reason("the goal moved");
+        }
+        if ctx.continue_as_new_suggested() {
+            // The history grows long: end this drive, the loop goes on in a new run.
+            driver.stop();
         }
         results += 1;
         if results.is_multiple_of(limits::RESULTS_PER_TASK) {
@@ -215,10 +217,7 @@ async fn perform<W: 'static>(
                 .build();
             match ctx.start_child_workflow(Slice::run, input, options).await {
                 Ok(started) => started.result().await.map_or(Done::Lost, Done::Slice),
-                Err(_) => Done::Slice(SliceOutcome {
-                    superseded: false,
-                    failed: true,
-                }),
+                Err(_) => Done::Lost,
             }
         }
     };

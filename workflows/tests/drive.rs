@@ -48,6 +48,7 @@ fn app(name: &str, on: &[(&str, u64)]) -> AppWork {
         name: name.into(),
         depends_on,
         lanes: vec![],
+        failed: false,
     }
 }
 
@@ -207,16 +208,14 @@ fn transient_rows_are_promoted_up_to_the_retry_slots_and_the_others_say_what_the
         bundles: vec![bundle("a", "c1", &[&rows], &[])],
     };
     let mut driver = Bundles::new(Goal::Delete, &[], outline);
-    let mut held = true;
-    let answer = |action: &Action, held: bool| match action {
+    let lines = play(&mut driver, |action| match action {
         Action::Step { rows, .. } => Some(Done::Step(StepOutcome {
             retry: rows.clone(),
             ..Default::default()
         })),
-        Action::Promoted { .. } if held => None,
+        Action::Promoted { .. } => None,
         _ => Some(ok()),
-    };
-    let lines = play(&mut driver, |a| answer(a, held));
+    });
     assert_eq!(
         lines.iter().filter(|l| l.starts_with("promoted")).count(),
         limits::RETRY_SLOTS
@@ -227,8 +226,53 @@ fn transient_rows_are_promoted_up_to_the_retry_slots_and_the_others_say_what_the
         .count();
     assert!(noted > 0, "{lines:?}");
     assert!(!driver.finished());
-    held = false;
-    let _ = held;
+}
+
+#[test]
+fn a_cluster_that_keeps_all_retry_slots_leaves_one_for_every_other() {
+    let rows: Vec<RowId> = (0..30).collect();
+    let outline = Outline {
+        bundles: vec![
+            bundle("a", "c1", &[&rows], &[]),
+            bundle("a", "c2", &[&[90, 91]], &[]),
+        ],
+    };
+    let mut driver = Bundles::new(Goal::Delete, &[], outline);
+    let lines = play(&mut driver, |action| match action {
+        Action::Step { rows, .. } => Some(Done::Step(StepOutcome {
+            retry: rows.clone(),
+            ..Default::default()
+        })),
+        Action::Promoted { cluster, .. } if cluster.name == "c1" => None,
+        _ => Some(ok()),
+    });
+    for row in ["promoted Send c2 [90]", "promoted Send c2 [91]"] {
+        assert!(lines.contains(&row.to_owned()), "{row} not in {lines:?}");
+    }
+}
+
+#[test]
+fn nothing_is_concluded_from_a_slice_that_was_lost() {
+    let mut a = app("a", &[]);
+    a.lanes = vec![vec![vec![Slice { from: 0, to: 9 }]]];
+    let mut driver = Lanes::new(Goal::Delete, &[a]);
+    play(&mut driver, |_| Some(Done::Lost));
+    assert!(driver.finished() && driver.stopping() && !driver.failed());
+}
+
+#[test]
+fn dependents_of_an_app_that_failed_in_an_earlier_drive_are_never_started() {
+    let outline = Outline {
+        bundles: vec![bundle("a1", "c1", &[&[1]], &[])],
+    };
+    let failed = AppWork {
+        failed: true,
+        ..app("a2", &[])
+    };
+    let mut driver = Bundles::new(Goal::Apply, &[app("a1", &[("a2", 0)]), failed], outline);
+    let lines = play(&mut driver, |_| Some(ok()));
+    assert_eq!(lines, ["note a1: Some(\"app a2: failed\")"]);
+    assert!(driver.finished());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::kinds::Kind;
 use super::object;
 use super::protobuf;
 use super::request::Call;
-use super::status::Status;
+use super::status::{Cause, Status};
 
 /// Media types that an object can be sent in.
 const OBJECTS: &[&str] = &["application/json", "application/yaml", PROTOBUF];
@@ -28,9 +28,7 @@ pub fn object(call: &Call) -> Result<Value, Status> {
 /// A JSON body.
 pub fn json(body: &[u8]) -> Result<Value, Status> {
     serde_json::from_slice(body).map_err(|error| {
-        Status::bad_request(format!(
-            "couldn't get version/kind; json parse error: {error}"
-        ))
+        Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
     })
 }
 
@@ -66,28 +64,37 @@ pub fn check_kind(object: &Value, kind: &Kind, version: &str) -> Result<(), Stat
         object::text(object, "/kind"),
     );
     let expected = kind.api_version(version);
-    if said_kind.is_empty() && said_version.is_empty() && !kind.custom {
-        // Built-in kinds are decoded with the address as the default.
+    if kind.custom {
+        if said_kind.is_empty() {
+            return Err(Status::bad_request(format!(
+                "the object provided is unrecognized (must be of type {}): Object 'Kind' is missing in '{object}'",
+                kind.kind
+            )));
+        }
+        let wrong = [("apiVersion", said_version, expected.as_str()), ("kind", said_kind, kind.kind.as_str())];
+        let wrong = wrong.iter().filter(|(_, said, must)| said != must);
+        let causes: Vec<Cause> = wrong
+            .map(|(field, said, must)| Cause::invalid(*field, &(*said).into(), &format!("must be {must}")))
+            .collect();
+        if !causes.is_empty() {
+            return Err(Status::invalid_as(&kind.group, said_kind, object::name(object), &causes));
+        }
         return Ok(());
     }
-    if said_kind.is_empty() {
-        return Err(Status::bad_request(format!(
-            "Object 'Kind' is missing in '{object}'"
-        )));
+    // Built-in kinds are decoded with the address as the default.
+    let is = (said_version.is_empty() || said_version == expected)
+        && (said_kind.is_empty() || said_kind == kind.kind);
+    if is {
+        return Ok(());
     }
-    if said_version != expected {
-        return Err(Status::bad_request(format!(
-            "the API version in the data ({said_version}) does not match the expected API version ({expected})"
-        )));
-    }
-    if said_kind != kind.kind {
-        return Err(Status::bad_request(format!(
-            "{said_kind} in version \"{version}\" cannot be handled as a {}: converting ({version}.{said_kind}) to \
-             ({version}.{}): unknown conversion",
-            kind.kind, kind.kind
-        )));
-    }
-    Ok(())
+    let said = if said_version.is_empty() { version } else { said_version };
+    let said = said.rsplit('/').next().unwrap_or(version);
+    let group = kind.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
+    Err(Status::bad_request(format!(
+        "{said_kind} in version \"{said}\" cannot be handled as a {}: converting ({said}.{said_kind}) to \
+         ({group}.{}): unknown conversion",
+        kind.kind, kind.kind
+    )))
 }
 
 /// Checks the namespace against the address and fills it in.

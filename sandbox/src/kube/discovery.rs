@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::kinds::{Kind, api_version, priority};
+use super::kinds::{self, Kind, Verbs, api_version, priority};
 use super::request::Call;
 use super::state::State;
 use super::status::Status;
@@ -65,7 +65,7 @@ pub fn resources(state: &State, group: &str, version: &str) -> Result<Answer, St
         if !kind.categories.is_empty() {
             resource["categories"] = json!(kind.categories);
         }
-        if kind.verbs == super::kinds::Verbs::All {
+        if kind.verbs == Verbs::All {
             resource["storageVersionHash"] = hash(&kind.id).into();
         }
         listed.push(resource);
@@ -88,17 +88,16 @@ pub fn resources(state: &State, group: &str, version: &str) -> Result<Answer, St
     ))
 }
 
-/// What an unknown group and version is answered: 503 when an APIService promises it, else 404.
+/// What an unknown group, version or kind is answered: 503 when an APIService promises it, else 404.
 pub fn nothing_served(state: &State, group: &str, version: &str) -> Status {
-    let promised = state
-        .absent_backends()
-        .iter()
-        .any(|(g, v)| g == group && v == version);
-    if promised {
-        Status::unavailable()
-    } else {
-        Status::no_such_path()
-    }
+    let promised = state.absent_backends().iter().any(|(g, v)| g == group && v == version);
+    if promised { Status::unavailable() } else { nothing_at(group) }
+}
+
+/// What an unknown path in a group is answered: the built-in groups answer in JSON, others not at all.
+pub fn nothing_at(group: &str) -> Status {
+    let known = kinds::BUILT_IN.iter().any(|kind| kind.group == group);
+    if known { Status::no_such_resource() } else { Status::no_such_path() }
 }
 
 fn kinds_of<'a>(state: &'a State, group: &str, version: &str) -> Vec<&'a Kind> {

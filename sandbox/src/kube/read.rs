@@ -142,7 +142,7 @@ fn write_token(version: u64, namespace: &str, name: &str) -> String {
 }
 
 fn read_token(token: &str) -> Result<(u64, String, String), Status> {
-    let refuse = || Status::bad_request("continue key is not valid: the token cannot be read");
+    let refuse = || Status::bad_request("invalid continue token: continue key is not valid: the token cannot be read");
     let bytes = URL_SAFE_NO_PAD
         .decode(token.trim_end_matches('='))
         .map_err(|_| refuse())?;

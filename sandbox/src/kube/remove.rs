@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::admission;
 use super::answer::{self, Answer};
 use super::body;
+use super::control;
 use super::kinds::Kind;
 use super::object::{self, text};
 use super::request::{self, Call};
@@ -103,7 +104,7 @@ pub fn one(
              deleted and then recreated",
             stored.uid
         );
-        return Err(Status::conflict(kind, name, &why));
+        return Err(Status::unmet(kind, name, &why));
     }
     if let Some(wanted) = options
         .version
@@ -115,7 +116,7 @@ pub fn one(
              The object might have been modified",
             stored.version
         );
-        return Err(Status::conflict(kind, name, &why));
+        return Err(Status::unmet(kind, name, &why));
     }
     if &*kind.id == "namespaces" && matches!(name, "default" | "kube-system" | "kube-public") {
         return Err(Status::forbidden(
@@ -192,6 +193,10 @@ pub fn begin(
         Propagation::Background => {}
     }
     let is_namespace = &*kind.id == "namespaces";
+    let is_definition = &*kind.id == "customresourcedefinitions.apiextensions.k8s.io";
+    if is_definition {
+        object::add_finalizer(&mut object, control::DEFINITION_FINALIZER);
+    }
     if object::finalizers(&object).is_empty() && !is_namespace {
         let last = state.remove(&stored.key)?;
         return Ok(Outcome::Gone(last.unwrap_or_else(|| stored.clone())));
@@ -200,10 +205,10 @@ pub fn begin(
         let generation = object::number(&object, "/metadata/generation");
         let meta = object::meta_mut(&mut object);
         meta.insert("deletionTimestamp".into(), object::now().into());
-        if !is_namespace {
+        if !is_namespace && !is_definition {
             meta.insert("deletionGracePeriodSeconds".into(), 0.into());
         }
-        if let Some(generation) = generation {
+        if let Some(generation) = generation.filter(|_| !is_definition) {
             meta.insert("generation".into(), (generation + 1).into());
         }
         if is_namespace {

@@ -147,7 +147,7 @@ impl Call {
         let Some(text) = self.parameter("resourceVersion") else {
             return Ok(None);
         };
-        let refuse = |_| Status::bad_request(format!("invalid resource version \"{text}\""));
+        let refuse = |_| Status::bad_request(format!("invalid resource version: resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"));
         text.parse()
             .map(|version| Some(version).filter(|version| *version > 0))
             .map_err(refuse)
@@ -160,7 +160,7 @@ pub fn dry_run(value: Option<&str>) -> Result<bool, Status> {
         None | Some("") => Ok(false),
         Some("All") => Ok(true),
         Some(other) => {
-            let value = serde_json::json!(other);
+            let value = serde_json::json!([other]);
             let cause = super::status::Cause::unsupported("dryRun", &value, &["All"]);
             Err(Status::invalid_as(
                 "meta.k8s.io",

@@ -33,7 +33,7 @@ pub fn serve(
     match call.media_type.as_str() {
         _ if call.method == Method::PUT => scale = body::object(call)?,
         "application/json-patch+json" => {
-            patch::json(&mut scale, &body::json(&call.body)?).map_err(Status::unprocessable)?;
+            patch::json(&mut scale, &body::json(&call.body)?).map_err(|_| Status::unprocessable())?;
         }
         _ => patch::merge(&mut scale, &body::yaml(&call.body)?),
     }
@@ -46,7 +46,7 @@ pub fn serve(
         object::meta_mut(&mut object).insert("resourceVersion".into(), said.into());
     }
     let written = Write {
-        subresource: "",
+        subresource: "scale",
         ..write.clone()
     }
     .update(state, name, object)?;

@@ -73,7 +73,8 @@ fn version() -> Answer {
     Answer::value(
         200,
         &json!({
-            "major": "1", "minor": "36", "gitVersion": super::VERSION, "gitCommit": super::VERSION,
+            "major": "1", "minor": "36", "emulationMajor": "1", "emulationMinor": "36",
+            "minCompatibilityMajor": "1", "minCompatibilityMinor": "35", "gitVersion": super::VERSION, "gitCommit": super::VERSION,
             "gitTreeState": "clean", "buildDate": "2026-01-01T00:00:00Z", "goVersion": "go1.26",
             "compiler": "gc", "platform": "linux/amd64",
         }),
@@ -96,7 +97,7 @@ fn objects(cluster: &Arc<Inner>, call: Call, address: &Address) -> Result<Answer
     if kind.namespaced != address.namespace.is_some()
         && (kind.namespaced == address.name.is_some() || !kind.namespaced)
     {
-        return Err(Status::no_such_path());
+        return Err(discovery::nothing_at(&kind.group));
     }
     if !address.subresource.is_empty() {
         return subresource(&mut state, &call, &kind, address);
@@ -194,7 +195,7 @@ fn patched(
     let kind = write.kind;
     let accepted = if kind.custom { CUSTOM_PATCHES } else { PATCHES };
     if !accepted.contains(&call.media_type.as_str()) {
-        return Err(Status::unsupported_media_type(accepted));
+        return Err(Status::unsupported_patch());
     }
     let refuse = |cause: Cause| Status::invalid_as("meta.k8s.io", "PatchOptions", "", &[cause]);
     if call.media_type == "application/apply-patch+yaml" {
@@ -220,11 +221,9 @@ fn patched(
     let mut object: Value = serde_json::from_slice(&bytes).map_err(Status::internal)?;
     let change = body::yaml(&call.body)?;
     match call.media_type.as_str() {
-        "application/json-patch+json" => patch::json(&mut object, &change).map_err(|why| {
-            Status::unprocessable(format!(
-                "the server rejected our request due to an error in our request: {why}"
-            ))
-        })?,
+        "application/json-patch+json" => {
+            patch::json(&mut object, &change).map_err(|_| Status::unprocessable())?;
+        }
         "application/merge-patch+json" => patch::merge(&mut object, &change),
         _ => patch::strategic(&mut object, &change, Shape::built_in(&kind.kind)),
     }
@@ -283,6 +282,8 @@ fn subresource(
             // The namespace controller serves the one finalizer there is; what is written here changes nothing.
             read::get(state, call, kind, version, place, name)
         }
-        _ => Err(Status::no_such_path()),
+        // A custom resource is looked up by whatever stands behind its kind.
+        _ if kind.custom => Err(Status::not_found(kind, name)),
+        _ => Err(discovery::nothing_at(&kind.group)),
     }
 }

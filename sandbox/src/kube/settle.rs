@@ -32,7 +32,7 @@ impl Write<'_> {
             };
         }
         settle_metadata(self.kind, old, new);
-        if self.subresource.is_empty() {
+        if self.subresource != "status" {
             if !self.kind.custom {
                 defaults::set(&self.kind.id, new);
             }

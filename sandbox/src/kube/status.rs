@@ -15,6 +15,19 @@ pub struct Status {
     pub message: String,
     /// `details`, left away when empty.
     pub details: Map<String, Value>,
+    /// How it is written.
+    pub style: Style,
+}
+
+/// How a refusal is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// As a `Status`.
+    Object,
+    /// As a `Status` with `details` even when there are none, as the generic layers of the API server do.
+    WithDetails,
+    /// As plain text.
+    Text,
 }
 
 /// One thing that is wrong with an object.
@@ -41,6 +54,12 @@ impl Cause {
             message: format!("Invalid value: {shown}: {why}"),
             field: field.into(),
         }
+    }
+
+    /// A value that is too long.
+    pub fn too_long(field: impl Into<String>, limit: usize) -> Self {
+        let message = format!("Too long: may not be more than {limit} bytes");
+        Self { reason: "FieldValueTooLong", message, field: field.into() }
     }
 
     /// A field that is missing.
@@ -88,7 +107,12 @@ impl Status {
             reason,
             message: message.into(),
             details: Map::new(),
+            style: Style::Object,
         }
+    }
+
+    fn styled(self, style: Style) -> Self {
+        Self { style, ..self }
     }
 
     fn about(mut self, kind: &Kind, name: &str) -> Self {
@@ -106,12 +130,18 @@ impl Status {
 
     /// 404 for a path that nothing serves; answered in plain text.
     pub fn no_such_path() -> Self {
-        Self::new(404, "", "404 page not found")
+        Self::new(404, "", "404 page not found").styled(Style::Text)
+    }
+
+    /// 404 for a path in a group that is served.
+    pub fn no_such_resource() -> Self {
+        let message = "the server could not find the requested resource";
+        Self::new(404, "NotFound", message).styled(Style::WithDetails)
     }
 
     /// Whether the answer is plain text rather than JSON.
     pub fn is_plain(&self) -> bool {
-        self.reason.is_empty()
+        self.style == Style::Text
     }
 
     /// 404 for an object.
@@ -141,6 +171,14 @@ impl Status {
             kind.id
         );
         Self::new(409, "Conflict", message).about(kind, name)
+    }
+
+    /// 409 for a delete whose precondition does not hold; it names the kind where others name the resource.
+    pub fn unmet(kind: &Kind, name: &str, why: &str) -> Self {
+        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", kind.qualified());
+        let mut status = Self::new(409, "Conflict", message).about(kind, name);
+        status.details.insert("kind".into(), kind.kind.clone().into());
+        status
     }
 
     /// 409 for a write that builds on an older version.
@@ -226,23 +264,14 @@ impl Status {
 
     /// 405.
     pub fn method_not_allowed() -> Self {
-        Self::new(
-            405,
-            "MethodNotAllowed",
-            "the server does not allow this method on the requested resource",
-        )
-    }
-
-    /// 405 with a reason of its own.
-    pub fn not_supported(kind: &Kind, why: &str) -> Self {
-        Self::new(405, "MethodNotAllowed", why.to_owned()).about(kind, "")
+        let message = "the server does not allow this method on the requested resource";
+        Self::new(405, "MethodNotAllowed", message).styled(Style::WithDetails)
     }
 
     /// 406 for an `Accept` that names nothing we can write.
     pub fn not_acceptable() -> Self {
-        let message =
-            "only the following media types are accepted: application/json, application/yaml";
-        Self::new(406, "NotAcceptable", message)
+        let message = "406: Not Acceptable\n\nAvailable representations: application/json";
+        Self::new(406, "NotAcceptable", message).styled(Style::WithDetails)
     }
 
     /// 413.
@@ -260,9 +289,16 @@ impl Status {
         Self::new(415, "UnsupportedMediaType", message)
     }
 
+    /// 415 for a patch.
+    pub fn unsupported_patch() -> Self {
+        let message = "415: Unsupported Media Type";
+        Self::new(415, "UnsupportedMediaType", message).styled(Style::WithDetails)
+    }
+
     /// 422 for a patch that does not fit the object.
-    pub fn unprocessable(message: impl Into<String>) -> Self {
-        Self::new(422, "Invalid", message)
+    pub fn unprocessable() -> Self {
+        let message = "the server rejected our request due to an error in our request";
+        Self::new(422, "Invalid", message).styled(Style::WithDetails)
     }
 
     /// 410 for a version whose history is gone.
@@ -272,7 +308,7 @@ impl Status {
 
     /// 504 for a version this cluster has not reached.
     pub fn version_too_large(wanted: u64, current: u64) -> Self {
-        let message = format!("Too large resource version: {wanted}, current: {current}");
+        let message = format!("Timeout: Too large resource version: {wanted}, current: {current}");
         let mut status = Self::new(504, "Timeout", message.clone());
         let cause =
             json!([{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]);
@@ -296,21 +332,24 @@ impl Status {
 
     /// 500 without a known reason, as for a patch that no schema fits.
     pub fn unknown(message: impl Into<String>) -> Self {
-        Self::new(500, "Unknown", message)
+        Self::new(500, "", message)
     }
 
     /// 503 for an aggregated API whose backend does not answer.
     pub fn unavailable() -> Self {
-        Self::new(503, "", "service unavailable")
+        Self::new(503, "", "service unavailable").styled(Style::Text)
     }
 
     /// The `Status` object.
     pub fn to_json(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code,
+            "message": self.message, "code": self.code,
         });
-        if !self.details.is_empty() {
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.into();
+        }
+        if !self.details.is_empty() || self.style == Style::WithDetails {
             status["details"] = Value::Object(self.details.clone());
         }
         status

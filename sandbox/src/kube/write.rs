@@ -1,5 +1,6 @@
 //! CREATE, UPDATE and server-side apply: from a decoded body to a stored object.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use super::admission;
 use super::body;
 use super::kinds::Kind;
 use super::object;
-use super::ssa::{By, Manager, Managers, Operation, Refused, Shape, misfit, set_of};
+use super::ssa::{By, Manager, Managers, Operation, Refused, Shape, misfit};
 use super::state::State;
 use super::status::{Cause, Status};
 use super::store::{Key, Stored};
@@ -82,9 +83,7 @@ impl Write<'_> {
         let name = object::name(&new).to_owned();
         self.check_create(state, &name)?;
         if !matches!(object::meta_text(&new, "resourceVersion"), "" | "0") {
-            return Err(Status::internal(
-                "resourceVersion should not be set on objects to be created",
-            ));
+            return Err(Status::unknown("resourceVersion should not be set on objects to be created"));
         }
         admission::check_webhooks(state, self.kind, self.version, "CREATE", &new)?;
         object::meta_mut(&mut new).remove("managedFields");
@@ -93,7 +92,7 @@ impl Write<'_> {
         let (writer, now) = (self.by(Operation::Update), object::now());
         managers.update(
             None,
-            &new,
+            &self.said(&new),
             &By {
                 writer: &writer,
                 shape: self.shape(),
@@ -108,6 +107,21 @@ impl Write<'_> {
         self.keep(state, None, new)
     }
 
+    /// What a create owns: everything but what the server resets.
+    fn said<'v>(&self, new: &'v Value) -> Cow<'v, Value> {
+        let reset: &[&str] = match &*self.kind.id {
+            "namespaces" => &["spec", "status"],
+            _ if self.has_status() => &["status"],
+            _ => &[],
+        };
+        if !reset.iter().any(|field| new.get(field).is_some()) {
+            return Cow::Borrowed(new);
+        }
+        let mut said = new.clone();
+        object::fields(&mut said).retain(|field, _| !reset.contains(&field.as_str()));
+        Cow::Owned(said)
+    }
+
     /// Refuses values that no object of the kind could be decoded from.
     fn check_texts(&self, object: &Value) -> Result<(), Status> {
         let Some((path, value)) = misfit(object, self.shape()) else {
@@ -120,7 +134,9 @@ impl Write<'_> {
             _ => "object",
         };
         // As Go counts: the last of the maps around it names the field.
-        let field = path.rsplit_once('.').map_or(path.as_str(), |(field, _)| field);
+        let field = path
+            .rsplit_once('.')
+            .map_or(path.as_str(), |(field, _)| field);
         let kind = &self.kind.kind;
         Err(Status::bad_request(format!(
             "{kind} in version \"{}\" cannot be handled as a {kind}: json: cannot unmarshal {found} into Go struct \
@@ -133,7 +149,7 @@ impl Write<'_> {
     fn check_create(&self, state: &State, name: &str) -> Result<(), Status> {
         if self.kind.terminating {
             let why = "create not allowed while custom resource definition is terminating";
-            return Err(Status::not_supported(self.kind, why));
+            return Err(Status::forbidden(self.kind, name, why));
         }
         admission::check_namespace(state, self.kind, self.namespace, name)
     }
@@ -155,15 +171,24 @@ impl Write<'_> {
             object::uid(&new),
         );
         if !uid.is_empty() && uid != stored.uid {
-            return Err(wrong_uid(self.kind, name, uid, &stored.uid));
+            let registry = if self.kind.custom { format!("{}/", self.kind.group) } else { String::new() };
+            let (plural, place) = (&self.kind.plural, self.namespace);
+            let place = if place.is_empty() { String::new() } else { format!("{place}/") };
+            let why = format!(
+                "StorageError: invalid object, Code: 4, Key: /registry/{registry}{plural}/{place}{name}, \
+                 ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in \
+                 object meta: {}",
+                stored.uid
+            );
+            return Err(Status::conflict(self.kind, name, &why));
         }
         if self.kind.custom && version.is_empty() {
             let cause = Cause {
                 reason: "FieldValueInvalid",
-                message: "Invalid value: 0x0: must be specified for an update".into(),
+                message: "Invalid value: 0: must be specified for an update".into(),
                 field: "metadata.resourceVersion".into(),
             };
-            return Err(Status::invalid(self.kind, name, &[cause]));
+            return Err(Status::invalid_as(&self.kind.group, &self.kind.plural, name, &[cause]));
         }
         if !matches!(version, "" | "0") && version != stored.version.to_string() {
             return Err(Status::modified(self.kind, name));
@@ -211,6 +236,12 @@ impl Write<'_> {
         force: bool,
     ) -> Result<Written, Status> {
         self.check_applied(&config)?;
+        if object::name(&config).is_empty() {
+            return Err(Status::bad_request(format!(
+                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )));
+        }
+        let said_namespace = object::namespace(&config).to_owned();
         body::settle_name(&mut config, name)?;
         body::settle_namespace(&mut config, self.kind, self.namespace)?;
         let stored = state
@@ -227,13 +258,17 @@ impl Write<'_> {
             None => {
                 self.check_create(state, name)?;
                 if !uid.is_empty() {
-                    return Err(wrong_uid(self.kind, name, &uid, ""));
+                    let why = format!(
+                        "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                    );
+                    return Err(Status::conflict(self.kind, name, &why));
                 }
             }
             Some(stored) => {
                 if !uid.is_empty() && uid != stored.uid {
                     let cause = Cause::invalid("metadata.uid", &uid.into(), "field is immutable");
-                    return Err(Status::invalid(self.kind, name, &[cause]));
+                    // The real server says it twice: once for every object, once for every update.
+                    return Err(Status::invalid(self.kind, name, &[cause.clone(), cause]));
                 }
                 if !matches!(version.as_str(), "" | "0") && version != stored.version.to_string() {
                     return Err(Status::modified(self.kind, name));
@@ -254,13 +289,8 @@ impl Write<'_> {
                 name: "before-first-apply".into(),
                 ..self.by(Operation::Update)
             };
-            let mut owned = bare.clone();
-            object::fields(&mut owned).remove("status");
-            managers.put(
-                &before,
-                set_of(&owned, self.shape()).unwrap_or_default(),
-                &now,
-            );
+            let by = By { writer: &before, shape: self.shape(), now: &now };
+            managers.update(None, &bare, &by);
         }
         let live = old.as_ref().map(|_| &bare);
         let writer = self.by(Operation::Apply);
@@ -275,10 +305,8 @@ impl Write<'_> {
         let mut new = applied.map_err(|refused| match refused {
             Refused::Conflict { message, causes } => Status::apply_conflict(message, &causes),
             Refused::Misshapen(why) => Status::unknown(format!(
-                "failed to create typed patch object ({}/{name}; {}, Kind={}): {why}",
-                self.namespace,
-                self.kind.api_version(self.version),
-                self.kind.kind
+                "failed to create typed patch object ({}/{name}; {}/{}, Kind={}): {why}",
+                said_namespace, self.kind.group, self.version, self.kind.kind
             )),
         })?;
         managers.write(&mut new);
@@ -288,21 +316,12 @@ impl Write<'_> {
     }
 
     fn check_applied(&self, config: &Value) -> Result<(), Status> {
-        let (said, expected) = (
-            object::text(config, "/apiVersion"),
-            self.kind.api_version(self.version),
-        );
-        if !config.is_object() || said.is_empty() || object::text(config, "/kind").is_empty() {
-            return Err(Status::bad_request(
-                "Object 'Kind' is missing in the applied configuration",
-            ));
+        let (said, kind) = (object::text(config, "/apiVersion"), object::text(config, "/kind"));
+        if said != self.kind.api_version(self.version) || kind != self.kind.kind {
+            let (group, version) = said.split_once('/').unwrap_or(("", said));
+            let why = format!("invalid object type: {group}/{version}, Kind={kind}");
+            return Err(Status::bad_request(why));
         }
-        if said != expected {
-            return Err(Status::bad_request(format!(
-                "Incorrect version specified in apply patch. Specified patch version: {said}, expected: {expected}"
-            )));
-        }
-        body::check_kind(config, self.kind, self.version)?;
         if config
             .pointer("/metadata/managedFields")
             .is_some_and(|listed| !listed.is_null())
@@ -391,10 +410,3 @@ impl Write<'_> {
     }
 }
 
-fn wrong_uid(kind: &Kind, name: &str, wanted: &str, is: &str) -> Status {
-    Status::conflict(
-        kind,
-        name,
-        &format!("Precondition failed: UID in precondition: {wanted}, UID in object meta: {is}"),
-    )
-}

@@ -220,7 +220,9 @@ async fn a_webhook_that_nobody_answers_refuses_what_it_covers() {
 async fn what_no_schema_fits_is_not_applied() {
     let world = World::new();
     let path = format!("{CONFIG_MAPS}/a");
-    let answer = world.apply(&path, "x", config_map("a", json!({"k": 1}))).await;
+    let answer = world
+        .apply(&path, "x", config_map("a", json!({"k": 1})))
+        .await;
     assert_eq!(answer.code, 500);
     let wanted = "failed to create typed patch object (default/a; /v1, Kind=ConfigMap): .data.k: expected string, got \
                   &value.valueUnstructured{Value:1}";

@@ -197,7 +197,9 @@ async fn kubectl_applies_gets_waits_and_deletes() {
             .await,
         "red"
     );
-    kubectl.run(&format!("delete -f {app} --ignore-not-found --timeout=30s")).await;
+    kubectl
+        .run(&format!("delete -f {app} --ignore-not-found --timeout=30s"))
+        .await;
     assert!(kubectl.fails("get ns shop").await.contains("NotFound"));
 }
 

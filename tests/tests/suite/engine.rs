@@ -129,6 +129,7 @@ impl Fake {
                 name: "a".into(),
                 depends_on: vec![],
                 lanes: vec![],
+                failed: false,
             }],
             inline: Some(Outline {
                 bundles: bundles.into_values().collect(),

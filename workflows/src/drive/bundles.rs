@@ -102,6 +102,7 @@ impl Bundles {
                     name: b.app.clone(),
                     depends_on: vec![],
                     lanes: vec![],
+                    failed: false,
                 });
             }
         }
@@ -263,11 +264,19 @@ impl Bundles {
         Some((self.next_flight, action))
     }
 
+    /// The first transient row that gets a retry slot. A cluster with no row in a slot gets one in
+    /// any case, so that a sick cluster cannot keep the others' rows from being retried.
     fn next_promoted(&mut self) -> Option<(Flight, Action)> {
-        if self.promoted >= limits::RETRY_SLOTS {
-            return None;
-        }
-        let (bundle, act, row) = self.troubled.pop_front()?;
+        let free = self.promoted < limits::RETRY_SLOTS;
+        let slots = |this: &Self, cluster: &ClusterId| {
+            let of = |k: &&Kind| matches!(k, Kind::Promoted { bundle, .. } if this.bundles[*bundle].cluster == *cluster);
+            this.flights.values().filter(of).count()
+        };
+        let at = self
+            .troubled
+            .iter()
+            .position(|(bundle, ..)| free || slots(self, &self.bundles[*bundle].cluster) == 0)?;
+        let (bundle, act, row) = self.troubled.remove(at)?;
         self.unnoted.retain(|r| *r != row);
         self.promoted += 1;
         let cluster = self.bundles[bundle].cluster.clone();

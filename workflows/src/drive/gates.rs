@@ -78,7 +78,7 @@ impl Gates {
                 name: apps[i].name.clone(),
                 needs: needs_of(i),
                 open: units[i],
-                failed: false,
+                failed: apps[i].failed,
                 gate: Gate::Closed,
                 noted: false,
             })

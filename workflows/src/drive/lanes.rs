@@ -8,8 +8,9 @@ use crate::contract::AppWork;
 use model::{plan::Slice, state::Goal};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Children open at a time.
-const SLICES: usize = 64;
+/// Children open at a time: far below the server's limit, and so many that slices which wait for a
+/// dead cluster do not keep the others from starting.
+const SLICES: usize = 500;
 
 #[derive(Debug)]
 struct LaneRun {
@@ -145,8 +146,9 @@ impl Driver for Lanes {
                         self.stopping |= o.superseded;
                         self.lanes[lane].failed |= o.failed;
                     }
-                    // The slice ended without an outcome: what it left undone is found by settle.
-                    _ => self.lanes[lane].failed = true,
+                    // The slice ended without an outcome: what it left undone is found by the next
+                    // drive, and nothing is concluded from this one.
+                    _ => self.stopping = true,
                 }
             }
             Kind::Gate { app, need } => self.gates.waited(app, need),

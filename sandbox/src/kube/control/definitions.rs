@@ -84,13 +84,8 @@ pub fn establish(state: &mut State, kind: &Kind, stored: &Arc<Stored>) -> Result
     };
     let status =
         json!({"conditions": listed, "acceptedNames": accepted, "storedVersions": stored_versions});
-    let established = has(&listed, "Established");
-    let finalized = object::finalizers(&object).contains(&FINALIZER);
-    if object.get("status") == Some(&status) && (finalized || !established) {
+    if object.get("status") == Some(&status) {
         return Ok(());
-    }
-    if established {
-        object::add_finalizer(&mut object, FINALIZER);
     }
     object::fields(&mut object).insert("status".into(), status);
     state.put(kind, object).map(drop)

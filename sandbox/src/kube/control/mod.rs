@@ -17,6 +17,7 @@ use super::state::State;
 use super::status::Status;
 use super::store::{Key, Stored};
 
+pub use definitions::FINALIZER as DEFINITION_FINALIZER;
 pub use namespaces::{found, furnish as furnish_namespace};
 
 /// How many objects one look deletes or makes before others get their turn.

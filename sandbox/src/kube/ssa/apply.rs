@@ -119,7 +119,8 @@ impl Managers {
     ) -> Result<Value, Refused> {
         let By { writer, shape, now } = *by;
         if let Some((path, value)) = misfit(config, shape) {
-            let why = format!("{path}: expected string, got &value.valueUnstructured{{Value:{value}}}");
+            let why =
+                format!("{path}: expected string, got &value.valueUnstructured{{Value:{value}}}");
             return Err(Refused::Misshapen(why));
         }
         let set = stripped(set_of(config, shape)?);

@@ -16,11 +16,17 @@ pub struct Misshapen {
 
 impl Misshapen {
     fn new(why: String) -> Self {
-        Self { path: String::new(), why }
+        Self {
+            path: String::new(),
+            why,
+        }
     }
 
     fn under(self, element: &str) -> Self {
-        Self { path: format!("{}{}", shown(element), self.path), ..self }
+        Self {
+            path: format!("{}{}", shown(element), self.path),
+            ..self
+        }
     }
 }
 
@@ -47,8 +53,10 @@ pub fn set_of(value: &Value, shape: Shape<'_>) -> Result<Set, Misshapen> {
     match value {
         Value::Object(map) if !shape.is_atomic_map() => {
             for (name, value) in map {
-                let mut child = set_of(value, shape.field(name)).map_err(|not| not.under(&format!("f:{name}")))?;
-                if value.is_null() || value.as_object().is_some_and(Map::is_empty) {
+                let mut child = set_of(value, shape.field(name))
+                    .map_err(|not| not.under(&format!("f:{name}")))?;
+                let empty = value.is_null() || value.as_object().is_some_and(Map::is_empty);
+                if empty || shape.field(name).is_unknown() {
                     child.own = true;
                 }
                 set.put(format!("f:{name}"), child);
@@ -69,7 +77,8 @@ pub fn set_of(value: &Value, shape: Shape<'_>) -> Result<Set, Misshapen> {
                             "element {at}: associative list with keys has an element that omits key field \"{key}\""
                         ))
                     })?;
-                    let mut child = set_of(item, shape.item()).map_err(|not| not.under(&element))?;
+                    let mut child =
+                        set_of(item, shape.item()).map_err(|not| not.under(&element))?;
                     child.own = true;
                     if set.children.contains_key(element.as_str()) {
                         let why = format!("duplicate entries for key {}", shown(&element));
@@ -144,7 +153,7 @@ fn everything(value: &Value, shape: Shape<'_>) -> Set {
     let mut set = Set::default();
     match value {
         Value::Object(map) if !shape.is_atomic_map() => {
-            set.own = map.is_empty() || shape.is_free_map();
+            set.own = map.is_empty() || shape.is_made();
             for (name, value) in map {
                 set.put(format!("f:{name}"), everything(value, shape.field(name)));
             }
@@ -152,6 +161,7 @@ fn everything(value: &Value, shape: Shape<'_>) -> Set {
         Value::Array(list) => match shape.list() {
             ListRule::Atomic => set.own = true,
             rule => {
+                set.own = shape.is_made();
                 for (element, item) in elements(list, &rule) {
                     let mut child = everything(item, shape.item());
                     child.own = true;
@@ -192,42 +202,35 @@ pub fn merge(live: Value, config: &Value, shape: Shape<'_>) -> Value {
     }
 }
 
-/// The items of `config` in their order, each after the items of `live` that stood before it.
+/// The items of both: those of `live` that are not in `config` stay where they are, the others follow the order
+/// of `config`.
 fn merge_lists(live: Vec<Value>, config: &[Value], shape: Shape<'_>) -> Vec<Value> {
     let rule = shape.list();
-    let wanted: Vec<String> = elements(config, &rule)
-        .into_iter()
-        .map(|(element, _)| element)
-        .collect();
-    let names: Vec<String> = elements(&live, &rule)
-        .into_iter()
-        .map(|(element, _)| element)
-        .collect();
-    let mut live: Vec<(String, Option<Value>)> =
-        names.into_iter().zip(live.into_iter().map(Some)).collect();
+    let named = |list: &[Value]| -> Vec<String> {
+        elements(list, &rule).into_iter().map(|(element, _)| element).collect()
+    };
+    let (live_names, names) = (named(&live), named(config));
+    let mut live: Vec<Option<Value>> = live.into_iter().map(Some).collect();
     let mut merged = Vec::with_capacity(live.len() + config.len());
-    for (element, item) in wanted.iter().zip(config) {
-        let Some(at) = live
-            .iter()
-            .position(|(name, item)| name == element && item.is_some())
-        else {
-            merged.push(item.clone());
-            continue;
-        };
-        for (name, others) in &mut live[..at] {
-            if !wanted.contains(name) {
-                merged.extend(others.take());
-            }
-        }
-        if let Some(old) = live[at].1.take() {
-            merged.push(if rule == ListRule::Set {
-                old
-            } else {
-                merge(old, item, shape.item())
+    let (mut l, mut r) = (0, 0);
+    while l < live.len() || r < config.len() {
+        let mine = live_names.get(l).filter(|name| !names.contains(name));
+        if l < live.len() && (mine.is_some() || live[l].is_none()) {
+            // In `live` only, or merged already.
+            merged.extend(live[l].take());
+            l += 1;
+        } else if r < config.len() {
+            let before = live_names.iter().position(|name| *name == names[r]).and_then(|at| live[at].take());
+            merged.push(match before {
+                Some(before) if rule == ListRule::Set => before,
+                Some(before) => merge(before, &config[r], shape.item()),
+                None => config[r].clone(),
             });
+            r += 1;
+        } else {
+            l += 1;
         }
     }
-    merged.extend(live.into_iter().filter_map(|(_, item)| item));
     merged
 }
 
@@ -321,8 +324,8 @@ mod tests {
         assert_eq!(
             merge(live, &config, Shape::built_in("Deployment")),
             deployment(json!([
-                {"name": "b", "image": "2"},
                 {"name": "side", "image": "1"},
+                {"name": "b", "image": "2"},
                 {"name": "a", "image": "2", "tty": true}
             ]))
         );

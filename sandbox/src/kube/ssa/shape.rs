@@ -74,22 +74,20 @@ const ATOMIC_MAPS: &[&str] = &[
     "volumeClaimTemplate.selector",
 ];
 
-/// Maps whose keys are data rather than fields.
-const FREE_MAPS: &[&str] = &[
-    "labels",
-    "annotations",
-    "data",
-    "binaryData",
-    "stringData",
-    "limits",
-    "requests",
-    "hard",
-    "used",
-    "capacity",
-    "allocatable",
-    "parameters",
-    "overhead",
-    "volumeAttributes",
+/// Fields that are always there in Kubernetes' own types, so that an update that fills one does not own it.
+const ALWAYS_THERE: &[&str] = &[
+    "metadata",
+    "spec",
+    "status",
+    "template",
+    "strategy",
+    "updateStrategy",
+    "jobTemplate",
+    "containers",
+    "resources",
+    "names",
+    "scaleTargetRef",
+    "loadBalancer",
 ];
 
 /// Where a walk over an object is, as far as the types of lists and maps depend on it.
@@ -230,11 +228,19 @@ impl<'a> Shape<'a> {
         }
     }
 
-    /// Whether the keys of the map at this place are data, so that an update owns the map itself too.
-    pub fn is_free_map(self) -> bool {
+    /// Whether an update that makes the map or list at this place owns it besides what is in it.
+    pub fn is_made(self) -> bool {
         match self {
-            Shape::BuiltIn { field, .. } => FREE_MAPS.contains(&field),
-            Shape::Custom { root, .. } => !root,
+            Shape::BuiltIn { field, .. } => !ALWAYS_THERE.contains(&field),
+            Shape::Custom { .. } => true,
+        }
+    }
+
+    /// Whether no schema says what is at this place: an apply owns such a map besides what is in it.
+    pub fn is_unknown(self) -> bool {
+        match self {
+            Shape::BuiltIn { .. } => false,
+            Shape::Custom { schema, root } => !root && schema.is_none_or(|schema| schema.get("type").is_none()),
         }
     }
 }
