@@ -5,7 +5,7 @@ use crate::{
     clusters::answer::Answer,
     established, failpoint,
     judge::{self, Verdict},
-    object::Meta,
+    object::{Meta, Sight},
     prepare::{self, Prepared},
     request::{self, Api},
     step::{Ended, RowEnd},
@@ -215,23 +215,25 @@ async fn look_again(
         Err(error) => return job.refused(judge::invalid(error.to_string())),
     };
     match job.link.send(slot, request, None, job.timeout).await {
-        Ok(answer) if answer.code == 404 => {
-            item.uid = Some(None);
-            reopen(item)
-        }
-        Ok(answer) if answer.ok() => match Meta::read(&answer.json()) {
-            Some(meta) if meta.of_context(&row.context) => {
+        Ok(answer) => match Sight::of(&answer) {
+            Sight::Absent => {
+                item.uid = Some(None);
+                reopen(item)
+            }
+            Sight::There(meta) if meta.of_context(&row.context) => {
                 item.uid = Some(Some(meta.uid));
                 reopen(item)
             }
-            Some(meta) => job.refused(judge::foreign(&meta)),
-            None => reopen(item),
-        },
-        Ok(answer) => match judge::judge(&answer, Goal::Apply) {
-            Verdict::Transient { failure, after } => {
-                job.transient(Certainty::Definite, row, failure, after)
+            Sight::There(meta) => job.refused(judge::foreign(&meta)),
+            Sight::Nothing => {
+                job.link.discovery.doubt(&item.api.group, &answer);
+                match judge::read(&answer, Goal::Apply) {
+                    Verdict::Transient { failure, after } => {
+                        job.transient(Certainty::Definite, row, failure, after)
+                    }
+                    Verdict::Final(failure) => job.refused(failure),
+                }
             }
-            Verdict::Final(failure) => job.refused(failure),
         },
         Err(error) => job.transient(Certainty::Definite, row, error.failure(), None),
     }

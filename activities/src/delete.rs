@@ -10,7 +10,7 @@ use crate::{
         pool::Slot,
     },
     judge::{self, Verdict},
-    object::Meta,
+    object::{Meta, Sight},
     release,
     request::{self, Api},
     step::{Ended, RowEnd, millis},
@@ -134,6 +134,7 @@ async fn one(job: Arc<Job>, turn: Turn<DeleteItem>) -> Finish<DeleteItem> {
                 &mut slot,
                 &api,
                 &row,
+                meta.uid,
                 "its keep annotation".to_owned(),
             )
             .await;
@@ -154,7 +155,7 @@ async fn one(job: Arc<Job>, turn: Turn<DeleteItem>) -> Finish<DeleteItem> {
             match content {
                 release::Content::None => {}
                 release::Content::Foreign(why) => {
-                    return release::keep(&job, &mut slot, &api, &row, why).await;
+                    return release::keep(&job, &mut slot, &api, &row, meta.uid, why).await;
                 }
                 release::Content::Unknown(verdict) => return judged(&job, &row, verdict),
                 release::Content::Lost(error, since) => {
@@ -176,12 +177,19 @@ async fn one(job: Arc<Job>, turn: Turn<DeleteItem>) -> Finish<DeleteItem> {
                 drop(slot);
                 return job.lost(&error, since, &row, item).await.with_uid(meta.uid);
             }
-            Ok(answer) if answer.code == 404 => return gone(late).with_uid(meta.uid),
+            Ok(answer) if answer.absent() => return gone(late).with_uid(meta.uid),
             Ok(answer) if answer.ok() => {
                 return match remains(&answer) {
-                    Some(left) => deleting(&left),
-                    None => gone(late).with_uid(meta.uid),
+                    Remains::Object(left) => deleting(&left),
+                    Remains::Nothing => gone(late).with_uid(meta.uid),
+                    Remains::Unknown => {
+                        judged(&job, &row, judge::read(&answer, Goal::Delete)).with_uid(meta.uid)
+                    }
                 };
+            }
+            Ok(answer) if answer.code == 404 => {
+                job.link.discovery.doubt(&api.group, &answer);
+                return judged(&job, &row, judge::read(&answer, Goal::Delete)).with_uid(meta.uid);
             }
             // The uid precondition failed: look again.
             Ok(answer) if answer.code == 409 && judge::is_uid_mismatch(&answer) => {}
@@ -215,13 +223,15 @@ async fn get(job: &Job, slot: &mut Slot, api: &Api, namespace: &str, row: &Row) 
     let since = Instant::now();
     match job.link.send(slot, request, None, job.timeout).await {
         Err(error) => Get::Lost(error, since),
-        Ok(answer) if answer.code == 404 => Get::Absent,
-        Ok(answer) if answer.ok() => Meta::read(&answer.json()).map_or(Get::Absent, Get::There),
-        Ok(answer) => Get::Finish(Box::new(judged(
-            job,
-            row,
-            judge::judge(&answer, Goal::Delete),
-        ))),
+        Ok(answer) => match Sight::of(&answer) {
+            Sight::There(meta) => Get::There(meta),
+            Sight::Absent => Get::Absent,
+            Sight::Nothing => {
+                job.link.discovery.doubt(&api.group, &answer);
+                let verdict = judge::read(&answer, Goal::Delete);
+                Get::Finish(Box::new(judged(job, row, verdict)))
+            }
+        },
     }
 }
 
@@ -262,18 +272,34 @@ fn deleting<I>(meta: &Meta) -> Finish<I> {
     Finish::end(Certainty::Definite, closed, RowEnd::Waiting).with_uid(meta.uid.clone())
 }
 
-/// What a successful DELETE left: the object with a deletionTimestamp, or nothing.
-fn remains(answer: &Answer) -> Option<Meta> {
+/// What a successful DELETE left.
+#[derive(Debug)]
+enum Remains {
+    /// The object, on its way out.
+    Object(Meta),
+    Nothing,
+    /// The answer is no API server's.
+    Unknown,
+}
+
+fn remains(answer: &Answer) -> Remains {
     let body: Value = answer.json();
     if body["kind"] == "Status" {
-        return None;
+        return match body["status"] == "Success" {
+            true => Remains::Nothing,
+            false => Remains::Unknown,
+        };
     }
-    Meta::read(&body).filter(|meta| meta.deleting || !meta.finalizers.is_empty())
+    match Meta::read(&body) {
+        Some(meta) if meta.deleting || !meta.finalizers.is_empty() => Remains::Object(meta),
+        Some(_) => Remains::Nothing,
+        None => Remains::Unknown,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::remains;
+    use super::{Remains, remains};
     use crate::clusters::answer::Answer;
     use serde_json::{Value, json};
 
@@ -289,18 +315,21 @@ mod tests {
         let cases = [
             (
                 json!({"kind": "Status", "status": "Success", "details": {"uid": "u"}}),
-                false,
+                "Nothing",
             ),
-            (meta(json!({})), false),
+            (meta(json!({})), "Nothing"),
+            (json!(null), "Unknown"),
+            (json!({"kind": "Status", "status": "Failure"}), "Unknown"),
+            (json!({"ok": true}), "Unknown"),
             (
                 meta(json!({"deletionTimestamp": "2026-01-01T00:00:00Z"})),
-                true,
+                "Object",
             ),
             (
                 meta(
                     json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["foregroundDeletion"]}),
                 ),
-                true,
+                "Object",
             ),
         ];
         for (body, left) in cases {
@@ -309,7 +338,12 @@ mod tests {
                 retry_after: None,
                 body: body.to_string().into(),
             };
-            assert_eq!(remains(&answer).is_some(), left, "{body}");
+            let found = match remains(&answer) {
+                Remains::Object(_) => "Object",
+                Remains::Nothing => "Nothing",
+                Remains::Unknown => "Unknown",
+            };
+            assert_eq!(found, left, "{body}");
         }
     }
 }

@@ -3,7 +3,8 @@
 use crate::{
     attempts::{Job, Next, record_unsent},
     clusters::hello::NotReady,
-    delete, judge,
+    delete,
+    judge::{self, Verdict},
     look::{Seen, see},
     object::Meta,
     step::{Ended, RowEnd},
@@ -50,7 +51,8 @@ pub async fn gone(job: &Arc<Job>, waited: Duration) -> Result<Waited, StoreError
     let since = Instant::now();
     let mut absent = Vec::new();
     let mut there: Vec<(Row, Box<Meta>)> = Vec::new();
-    let mut still: Option<Failure> = None;
+    // The cluster answers, but not whether they are gone.
+    let mut unsure: Vec<(Row, Failure)> = Vec::new();
     let labels = own_labels(job, &rows);
     for (row, seen) in see(job, rows, labels.as_deref()).await {
         match seen {
@@ -58,29 +60,48 @@ pub async fn gone(job: &Arc<Job>, waited: Duration) -> Result<Waited, StoreError
             Seen::There(meta) if ours(job, &row, &meta).await? => there.push((row, meta)),
             // Ours is gone; somebody else's has the name now.
             Seen::There(_) => absent.push(row),
-            Seen::Answered(verdict) => still = Some(verdict.failure().clone()),
+            Seen::Answered(Verdict::Final(failure)) => {
+                refuse(job, row.id, &failure, &mut ended).await?;
+            }
+            Seen::Answered(Verdict::Transient { failure, .. }) => unsure.push((row, failure)),
             Seen::Lost(error) => match job.cluster.still_answers(since).await {
                 Err(NotReady::Store(error)) => return Err(error),
                 Err(NotReady::Parked(_)) => ended.add(row.id, RowEnd::Unreachable),
-                Ok(_) => still = Some(error.failure()),
+                Ok(_) => unsure.push((row, error.failure())),
             },
         }
     }
     close_absent(job, absent, &mut ended).await?;
     if timed_out {
-        expire(job, there, &mut ended).await?;
-        return Ok(Waited { ended, still });
+        for (row, meta) in there {
+            let failure = judge::failure("finalizers", &meta.waits_for());
+            refuse(job, row.id, &failure, &mut ended).await?;
+        }
+        for (row, failure) in unsure {
+            let failure = judge::failure("finalizers", &failure.message);
+            refuse(job, row.id, &failure, &mut ended).await?;
+        }
+        return Ok(Waited {
+            ended: ended.sorted(),
+            still: None,
+        });
     }
     // Objects that are there and not on their way out (made by an apply that arrived late) have to
     // be deleted once more; the workflow waits for the others again after that.
     let resend = there.iter().any(|(_, meta)| !meta.deleting);
+    // Whatever is still there is in the outcome, however early the activity ends with it: a row in
+    // no list counts as done.
     for (row, meta) in &there {
-        if !meta.deleting {
-            ended.add(row.id, RowEnd::Again(Duration::ZERO));
-        } else if resend {
-            ended.add(row.id, RowEnd::Waiting);
-        }
+        let end = match meta.deleting {
+            true => RowEnd::Waiting,
+            false => RowEnd::Again(Duration::ZERO),
+        };
+        ended.add(row.id, end);
     }
+    for (row, _) in &unsure {
+        ended.add(row.id, RowEnd::Waiting);
+    }
+    let mut still = unsure.into_iter().next().map(|(_, failure)| failure);
     if resend {
         still = None;
     } else if let Some((_, meta)) = there.first() {
@@ -96,7 +117,10 @@ pub async fn gone(job: &Arc<Job>, waited: Duration) -> Result<Waited, StoreError
         let message = format!("{}{others}: {}", meta.name, meta.waits_for());
         still = Some(judge::failure(code, &message));
     }
-    Ok(Waited { ended, still })
+    Ok(Waited {
+        ended: ended.sorted(),
+        still,
+    })
 }
 
 /// A selector for lists of our own objects; shared ones do not carry the context's label.
@@ -187,18 +211,15 @@ async fn close_absent(job: &Arc<Job>, rows: Vec<Row>, ended: &mut Ended) -> Resu
     }
 }
 
-/// `deleteTimeout` is over: the rows fail with what they wait for.
-async fn expire(
+/// Records a row as Failed.
+async fn refuse(
     job: &Job,
-    there: Vec<(Row, Box<Meta>)>,
+    row: RowId,
+    failure: &Failure,
     ended: &mut Ended,
 ) -> Result<(), StoreError> {
-    for (row, meta) in there {
-        let failure = judge::failure("finalizers", &meta.waits_for());
-        let decide = |_: &Row| (Closed::Refused(failure.clone()), RowEnd::Failed);
-        record_unsent(job, Goal::Delete, &[row.id], ended, decide).await?;
-    }
-    Ok(())
+    let decide = |_: &Row| (Closed::Refused(failure.clone()), RowEnd::Failed);
+    record_unsent(job, Goal::Delete, &[row], ended, decide).await
 }
 
 #[cfg(test)]

@@ -49,6 +49,21 @@ pub fn judge(answer: &Answer, goal: Goal) -> Verdict {
     }
 }
 
+/// An answer to a read that neither shows what was asked for nor states its absence: what only
+/// looks like an absence (a proxy's 404, a 200 without an object) passes.
+pub fn read(answer: &Answer, goal: Goal) -> Verdict {
+    if !answer.ok() && answer.code != 404 {
+        return judge(answer, goal);
+    }
+    Verdict::Transient {
+        failure: failure(
+            "unexpectedAnswer",
+            &format!("unexpected answer ({})", answer.code),
+        ),
+        after: None,
+    }
+}
+
 fn classify(answer: &Answer, asked: &Asked) -> decided::Verdict {
     decided::classify(&decided::Answer::Http(status(answer)), asked)
 }

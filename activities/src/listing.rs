@@ -13,8 +13,7 @@ use std::time::Duration;
 /// What came of a list.
 pub enum Listing {
     Objects(Vec<Meta>),
-    /// The cluster does not serve the kind (any more).
-    NotServed,
+    /// No list.
     Answered(Answer),
     Lost(NetError),
 }
@@ -38,7 +37,6 @@ pub async fn list(
         };
         match link.ask(request, within).await {
             Err(error) => return Listing::Lost(error),
-            Ok(answer) if answer.code == 404 => return Listing::NotServed,
             Ok(answer) if answer.code == 410 && restarts < 3 => {
                 restarts += 1;
                 objects.clear();
@@ -46,13 +44,19 @@ pub async fn list(
             }
             Ok(answer) if answer.ok() => {
                 let json = answer.json();
-                objects.extend(Meta::list(&json));
+                let Some(items) = Meta::list(&json) else {
+                    return Listing::Answered(answer);
+                };
+                objects.extend(items);
                 match json["metadata"]["continue"].as_str() {
                     Some(next) if !next.is_empty() => page = Some(next.to_owned()),
                     _ => return Listing::Objects(objects),
                 }
             }
-            Ok(answer) => return Listing::Answered(answer),
+            Ok(answer) => {
+                link.discovery.doubt(&api.group, &answer);
+                return Listing::Answered(answer);
+            }
         }
     }
 }

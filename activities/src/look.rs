@@ -6,7 +6,7 @@ use crate::{
     clusters::{answer::NetError, discovery::NoApi},
     judge::{self, Verdict},
     listing::{Listing, list},
-    object::Meta,
+    object::{Meta, Sight},
     prepare::{self, Prepared, lost},
     request::{self, Api},
     step::{Ended, RowEnd, millis},
@@ -135,7 +135,7 @@ pub async fn see(job: &Arc<Job>, rows: Vec<Row>, labels: Option<&str>) -> Vec<(R
                 .map(|row| {
                     let seen = match &error {
                         NoApi::Net(error) => Seen::Lost(error.clone()),
-                        NoApi::Answer(answer) => Seen::Answered(judge::judge(answer, row.goal)),
+                        NoApi::Answer(answer) => Seen::Answered(judge::read(answer, row.goal)),
                         NoApi::NoMatch => Seen::Absent,
                     };
                     (row, seen)
@@ -185,11 +185,14 @@ async fn see_one(job: &Job, api: &Api, row: &Row) -> Seen {
     };
     match job.link.ask(request, job.timeout).await {
         Err(error) => Seen::Lost(error),
-        Ok(answer) if answer.code == 404 => Seen::Absent,
-        Ok(answer) if answer.ok() => {
-            Meta::read(&answer.json()).map_or(Seen::Absent, |meta| Seen::There(Box::new(meta)))
-        }
-        Ok(answer) => Seen::Answered(judge::judge(&answer, row.goal)),
+        Ok(answer) => match Sight::of(&answer) {
+            Sight::There(meta) => Seen::There(Box::new(meta)),
+            Sight::Absent => Seen::Absent,
+            Sight::Nothing => {
+                job.link.discovery.doubt(&api.group, &answer);
+                Seen::Answered(judge::read(&answer, row.goal))
+            }
+        },
     }
 }
 
@@ -215,11 +218,10 @@ async fn see_many(
                 })
                 .collect()
         }
-        Listing::NotServed => rows.into_iter().map(|row| (row, Seen::Absent)).collect(),
         Listing::Answered(answer) => rows
             .into_iter()
             .map(|row| {
-                let verdict = judge::judge(&answer, row.goal);
+                let verdict = judge::read(&answer, row.goal);
                 (row, Seen::Answered(verdict))
             })
             .collect(),

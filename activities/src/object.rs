@@ -1,11 +1,33 @@
 //! The metadata of an object on a cluster, and whose it is. Pure.
 
+use crate::clusters::answer::Answer;
 use model::{
     ids::ContextId,
     manifest::{CONTEXT_LABEL, INSTALLATION_LABEL},
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+/// What the answer to a GET says of the object.
+#[derive(Debug)]
+pub enum Sight {
+    There(Meta),
+    Absent,
+    /// Nothing: neither an object nor a stated absence.
+    Nothing,
+}
+
+impl Sight {
+    pub fn of(answer: &Answer) -> Self {
+        if answer.absent() {
+            return Self::Absent;
+        }
+        match Meta::read(&answer.json()).filter(|_| answer.ok()) {
+            Some(meta) => Self::There(meta),
+            None => Self::Nothing,
+        }
+    }
+}
 
 /// What is looked at of an object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,15 +75,14 @@ impl Meta {
         })
     }
 
-    /// The items of a metadata list.
-    pub fn list(list: &Value) -> Vec<Self> {
-        list["items"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default()
-            .iter()
-            .filter_map(Self::read)
-            .collect()
+    /// The items of a metadata list; `None` if it is no list.
+    pub fn list(list: &Value) -> Option<Vec<Self>> {
+        match list.get("items")? {
+            Value::Array(items) => items.iter().map(Self::read).collect(),
+            // An empty slice, as servers write it that do not care.
+            Value::Null if list["kind"].as_str()?.ends_with("List") => Some(Vec::new()),
+            _ => None,
+        }
     }
 
     pub fn of_context(&self, context: &ContextId) -> bool {
@@ -163,6 +184,23 @@ mod tests {
             Meta::read(&json!({"kind": "Status", "metadata": {}, "status": "Success"})),
             None
         );
+    }
+
+    #[test]
+    fn a_list_has_items() {
+        let item = json!({"metadata": {"uid": "u"}});
+        let cases = [
+            (json!({"kind": "PartialObjectMetadataList", "items": [item]}), Some(1)),
+            (json!({"kind": "PartialObjectMetadataList", "items": []}), Some(0)),
+            (json!({"kind": "CartList", "items": null}), Some(0)),
+            (json!({"items": null}), None),
+            (json!({"kind": "PartialObjectMetadataList", "items": [{}]}), None),
+            (json!({"kind": "PartialObjectMetadataList"}), None),
+            (json!(null), None),
+        ];
+        for (list, expected) in cases {
+            assert_eq!(Meta::list(&list).map(|items| items.len()), expected, "{list}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::{
     attempts::{Job, record_unsent},
     clusters::{answer::NetError, discovery::NoApi, hello::NotReady},
     judge::{self, Verdict},
-    object::Meta,
+    object::Sight,
     request::{self, Api},
     step::{Ended, RowEnd},
 };
@@ -18,7 +18,7 @@ use model::{
     state::{Goal, ResourceState},
 };
 use serde_json::Value;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 use store::{Found, RowFilter, StoreError};
 use tokio::time::Instant;
 
@@ -171,7 +171,7 @@ async fn resolve(job: &Job, row: &Row) -> Result<Result<Api, Prepared>, StoreErr
     {
         Ok(api) => Ok(Ok(api)),
         Err(NoApi::Net(error)) => Ok(Err(Prepared::Lost(error))),
-        Err(NoApi::Answer(answer)) => Ok(Err(Prepared::Judged(judge::judge(&answer, row.goal)))),
+        Err(NoApi::Answer(answer)) => Ok(Err(Prepared::Judged(judge::read(&answer, row.goal)))),
         Err(NoApi::NoMatch) => {
             // A CRD of this context may be on its way: then its kind appears in a moment.
             let suffix = format!(".{}", key.group);
@@ -273,21 +273,18 @@ async fn shared_seen(
         .ask(request, job.timeout)
         .await
         .map_err(Prepared::Lost)?;
-    if answer.code == 404 {
-        return Ok(SharedSeen::Absent);
-    }
-    if !answer.ok() {
-        return Err(Prepared::Judged(judge::judge(&answer, row.goal)));
-    }
-    match Meta::read(&answer.json()) {
-        Some(meta) if meta.deleting => Ok(SharedSeen::Terminating),
-        Some(meta) if meta.of_installation(installation) => Ok(SharedSeen::Ours { uid: meta.uid }),
-        Some(meta) => Ok(SharedSeen::Foreign { uid: meta.uid }),
-        None => Err(Prepared::Judged(Verdict::Transient {
-            failure: judge::failure("serverError", "the answer to a get carried no object"),
-            after: Some(Duration::from_secs(1)),
-        })),
-    }
+    Ok(match Sight::of(&answer) {
+        Sight::Absent => SharedSeen::Absent,
+        Sight::There(meta) if meta.deleting => SharedSeen::Terminating,
+        Sight::There(meta) if meta.of_installation(installation) => {
+            SharedSeen::Ours { uid: meta.uid }
+        }
+        Sight::There(meta) => SharedSeen::Foreign { uid: meta.uid },
+        Sight::Nothing => {
+            job.link.discovery.doubt(&api.group, &answer);
+            return Err(Prepared::Judged(judge::read(&answer, row.goal)));
+        }
+    })
 }
 
 /// What was found stands in the row: at the end it says whose the object is.
@@ -324,12 +321,21 @@ pub async fn apis<'a>(
         if apis.contains_key(&gvk) {
             continue;
         }
-        match job
-            .link
-            .discovery
-            .resolve(&job.link, &gvk.0, &gvk.1, &gvk.2, job.timeout)
-            .await
-        {
+        let discovery = &job.link.discovery;
+        let (link, within) = (&job.link, job.timeout);
+        let found = match row.goal {
+            Goal::Apply => {
+                discovery
+                    .resolve(link, &gvk.0, &gvk.1, &gvk.2, within)
+                    .await
+            }
+            Goal::Delete => {
+                discovery
+                    .resolve_any(link, &gvk.0, &gvk.1, &gvk.2, within)
+                    .await
+            }
+        };
+        match found {
             Ok(api) => {
                 apis.insert(gvk, api);
             }

@@ -58,8 +58,11 @@ pub async fn look(shared: &Shared, input: &ReachableInput) -> Result<Looked, Sto
         Duration::from_millis(u64::try_from(at - now).unwrap_or(0))
     });
     let mut delay = delay.min(next).clamp(Duration::from_millis(50), NOTICE);
-    if let Some(max_elapsed) = context.policy.retry.max_elapsed_ms {
-        let elapsed = u64::try_from(now - row.since_ms).unwrap_or(0);
+    if let Some(max_elapsed) = context.policy.retry.max_elapsed_ms
+        && let Some(elapsed) = store
+            .bundle_waits(&input.context, &input.app, &input.cluster)
+            .await?
+    {
         if elapsed >= max_elapsed {
             let failure = Failure::retry_time_exceeded(Some(&failure));
             store

@@ -2,7 +2,7 @@
 
 use crate::{
     attempts::{Finish, Job},
-    clusters::{answer::NetError, pool::Slot},
+    clusters::{answer::NetError, discovery::NoApi, pool::Slot},
     judge::{self, Verdict},
     listing::{Listing, list},
     object::{Meta, foreign},
@@ -54,7 +54,16 @@ pub async fn foreign_content(job: &Job, row: &Row) -> Content {
     };
     let apis: Vec<Api> = match apis {
         Ok(apis) => apis,
-        Err(error) => return Content::Lost(error, since),
+        Err(NoApi::Net(error)) => return Content::Lost(error, since),
+        // Whatever the reason: what a group that does not answer holds is not known.
+        Err(NoApi::Answer(answer)) => {
+            let failure = judge::read(&answer, Goal::Delete).failure().clone();
+            return Content::Unknown(Verdict::Transient {
+                failure,
+                after: None,
+            });
+        }
+        Err(NoApi::NoMatch) => Vec::new(),
     };
     let namespace = if row.key.kind == "Namespace" {
         row.key.name.as_str()
@@ -72,7 +81,6 @@ pub async fn foreign_content(job: &Job, row: &Row) -> Content {
             Listing::Objects(found) => {
                 objects.extend(found.into_iter().map(|meta| (api.kind.clone(), meta)))
             }
-            Listing::NotServed => {}
             // Kinds that can be named but not listed (405) hold no objects of their own.
             Listing::Answered(answer) if answer.code == 405 => {}
             Listing::Answered(answer) if answer.code == 403 => {
@@ -82,7 +90,7 @@ pub async fn foreign_content(job: &Job, row: &Row) -> Content {
                 ));
             }
             Listing::Answered(answer) => {
-                return Content::Unknown(judge::judge(&answer, Goal::Delete));
+                return Content::Unknown(judge::read(&answer, Goal::Delete));
             }
             Listing::Lost(error) => return Content::Lost(error, since),
         }
@@ -140,9 +148,10 @@ async fn uids(job: &Job, row: &Row) -> Result<HashSet<String>, store::StoreError
     }
 }
 
-/// Takes our labels off an object that stays and closes its row as kept. Labels of a pod template
+/// Takes our labels off an object that stays and closes its row as kept, with its uid: what it
+/// owns stays too. Labels of a pod template
 /// stay: taking them off would roll the pods.
-pub async fn keep<I>(job: &Job, slot: &mut Slot, api: &Api, row: &Row, why: String) -> Finish<I> {
+pub async fn keep<I>(job: &Job, slot: &mut Slot, api: &Api, row: &Row, uid: String, why: String) -> Finish<I> {
     let namespace = if api.namespaced {
         row.key.namespace.as_str()
     } else {
@@ -157,10 +166,10 @@ pub async fn keep<I>(job: &Job, slot: &mut Slot, api: &Api, row: &Row, why: Stri
         Err(error) => return job.refused(judge::invalid(error.to_string())),
     };
     let failure = match job.link.send(slot, request, None, job.timeout).await {
-        Ok(answer) if answer.ok() || answer.code == 404 => {
-            return Finish::end(Certainty::Definite, Closed::Kept(why), RowEnd::Done);
+        Ok(answer) if answer.ok() || answer.absent() => {
+            return Finish::end(Certainty::Definite, Closed::Kept(why), RowEnd::Done).with_uid(uid);
         }
-        Ok(answer) => match judge::judge(&answer, Goal::Delete) {
+        Ok(answer) => match judge::read(&answer, Goal::Delete) {
             Verdict::Transient { failure, .. } => failure,
             Verdict::Final(failure) => return job.refused(failure),
         },

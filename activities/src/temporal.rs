@@ -22,7 +22,7 @@ use workflows::{
     limits::{LOCAL_REQUEST_TIMEOUT, REGULAR_REQUEST_TIMEOUT},
 };
 
-/// A promoted step tells Temporal that it is alive this often.
+/// A regular activity tells Temporal that it is alive this often.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// A cluster that refuses to list is asked again after so long.
 const PROVE_AGAIN: Duration = Duration::from_secs(2);
@@ -41,7 +41,7 @@ impl Activities {
         F: Future<Output = Result<Ended, StoreError>>,
     {
         if !step.promoted {
-            return Ok(match work.await {
+            return Ok(match beating(ctx, work).await {
                 Ok(ended) => ended.outcome,
                 Err(StoreError::NotFound { .. }) => Ended::superseded().outcome,
                 Err(error) => {
@@ -55,7 +55,7 @@ impl Activities {
             });
         }
         if ctx.info().attempt == 1
-            && let Some((failure, delay)) = self.carried(&step).await?
+            && let Some((failure, delay)) = beating(ctx, self.carried(&step)).await?
         {
             return Err(retry(&failure, delay));
         }
@@ -90,7 +90,7 @@ impl Activities {
     }
 }
 
-/// Heartbeats while the work goes on.
+/// Heartbeats while the work goes on; every regular activity must (a local one has none to give).
 async fn beating<T>(ctx: &ActivityContext, work: impl Future<Output = T>) -> T {
     let mut beat = tokio::time::interval(HEARTBEAT);
     let mut work = std::pin::pin!(work);
@@ -152,10 +152,12 @@ impl Activities {
     #[activity(definition = definitions::Begin)]
     pub async fn begin(
         self: Arc<Self>,
-        _ctx: ActivityContext,
+        ctx: ActivityContext,
         input: BeginInput,
     ) -> Result<Begin, ActivityError> {
-        run::begin(&self.shared, &input).await.map_err(stored)
+        beating(&ctx, run::begin(&self.shared, &input))
+            .await
+            .map_err(stored)
     }
 
     /// Fires PreTerminate → Terminating when no older attempt can still leave (protocol §6).
@@ -169,10 +171,12 @@ impl Activities {
     #[activity(definition = definitions::Permit)]
     pub async fn permit(
         self: Arc<Self>,
-        _ctx: ActivityContext,
+        ctx: ActivityContext,
         input: Fenced,
     ) -> Result<Permit, ActivityError> {
-        run::permit(&self.shared, &input).await.map_err(stored)
+        beating(&ctx, run::permit(&self.shared, &input))
+            .await
+            .map_err(stored)
     }
 
     /// The rows of a slice that are not in the target.
@@ -186,10 +190,12 @@ impl Activities {
     #[activity(definition = definitions::Outline)]
     pub async fn outline(
         self: Arc<Self>,
-        _ctx: ActivityContext,
+        ctx: ActivityContext,
         input: OutlineInput,
     ) -> Result<model::plan::Outline, ActivityError> {
-        run::outline(&self.shared, &input).await.map_err(stored)
+        beating(&ctx, run::outline(&self.shared, &input))
+            .await
+            .map_err(stored)
     }
 
     /// Finds what exists before a wave is applied (protocol §5.1).
@@ -292,10 +298,10 @@ impl Activities {
     #[activity(definition = definitions::Reachable)]
     pub async fn reachable(
         self: Arc<Self>,
-        _ctx: ActivityContext,
+        ctx: ActivityContext,
         input: ReachableInput,
     ) -> Result<Reachable, ActivityError> {
-        match self.run_reachable(input).await {
+        match beating(&ctx, self.run_reachable(input)).await {
             Ok(reachable::Looked::Known(answer)) => Ok(answer),
             Ok(reachable::Looked::NotYet { failure, delay }) => Err(retry(&failure, delay)),
             Err(StoreError::NotFound { .. }) => Ok(Reachable::Superseded),
@@ -314,10 +320,12 @@ impl Activities {
     #[activity(definition = definitions::Note)]
     pub async fn note(
         self: Arc<Self>,
-        _ctx: ActivityContext,
+        ctx: ActivityContext,
         input: NoteInput,
     ) -> Result<(), ActivityError> {
-        run::note(&self.shared, &input).await.map_err(stored)
+        beating(&ctx, run::note(&self.shared, &input))
+            .await
+            .map_err(stored)
     }
 
     /// Lists the context's objects on some clusters: none may be left (protocol §6).
@@ -369,9 +377,11 @@ impl Activities {
     #[activity(definition = definitions::Settle)]
     pub async fn settle(
         self: Arc<Self>,
-        _ctx: ActivityContext,
+        ctx: ActivityContext,
         input: Fenced,
     ) -> Result<Settle, ActivityError> {
-        run::settle(&self.shared, &input).await.map_err(stored)
+        beating(&ctx, run::settle(&self.shared, &input))
+            .await
+            .map_err(stored)
     }
 }

@@ -10,6 +10,7 @@ pub mod endpoints;
 pub mod faults;
 pub mod folder;
 pub mod inner;
+mod plan;
 mod ports;
 pub mod process;
 mod register;

@@ -149,10 +149,10 @@ async fn close_all<C: ConnectionTrait>(
     Ok(())
 }
 
-/// A uid seen in an answer is a fact, whatever else; of an object that is used or kept it is
-/// somebody else's.
+/// A uid seen in an answer is a fact, whatever else; of an object that is used it is somebody
+/// else's. What is kept keeps its uid: the proof leaves out what it owns.
 fn record_uid(sheet: &mut Sheet, head: &Head, close: &Close) {
-    if matches!(close.result, Closed::Used | Closed::Kept(_)) {
+    if matches!(close.result, Closed::Used) {
         return;
     }
     if let Some(uid) = &close.uid

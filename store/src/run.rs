@@ -142,6 +142,33 @@ impl Store {
         })
     }
 
+    /// For how long the bundle (its own rows, and the shared ones of its cluster) has been held up
+    /// by its parked cluster, in ms: since the later of the parking and its longest trouble. `None`
+    /// if none of its rows waits.
+    pub async fn bundle_waits(
+        &self,
+        context: &ContextId,
+        app: &str,
+        cluster: &ClusterId,
+    ) -> Result<Option<u64>> {
+        let row = sql::one(
+            &self.shared.read,
+            "SELECT MIN(COALESCE(r.failing_since_ms, r.since_ms)) AS troubled, \
+             MIN(c.since_ms) AS parked, now_ms() AS now FROM resource r \
+             JOIN cluster c ON c.id = r.cluster WHERE r.context = $1 AND r.cluster = $3 \
+             AND (r.app = $2 OR r.shared = 1) AND r.state IN ('Pending', 'Retrying')",
+            args![context.0.clone(), app, cluster.to_string()],
+        )
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let (Some(troubled), Some(parked)) = (row.int_opt("troubled")?, row.int_opt("parked")?)
+        else {
+            return Ok(None);
+        };
+        let elapsed = row.int("now")? - troubled.max(parked);
+        Ok(Some(u64::try_from(elapsed).unwrap_or(0)))
+    }
+
     /// Fails the waiting rows of a bundle, and the shared ones of its cluster (retry time exceeded
     /// while the cluster was parked).
     pub async fn expire_bundle(

@@ -1,7 +1,7 @@
 //! Connecting to a Temporal server.
 
 use crate::{Boxed, Server, TemporalError, chain};
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 use temporalio_client::{
     ClientOptions, Connection, ConnectionOptions, GrpcCompression, Url,
     envconfig::{ClientConfigProfile, ConfigError, LoadClientConfigProfileOptions},
@@ -105,22 +105,30 @@ fn loopback(target: &Url) -> bool {
 }
 
 fn refused(target: &str, error: &ClientConnectError) -> TemporalError {
-    let transient = match error {
-        ClientConnectError::TonicTransportError(_)
-        | ClientConnectError::DnsResolutionError { .. } => true,
+    let (cause, transient) = match error {
+        // Its own words show the error's inside.
+        ClientConnectError::TonicTransportError(error) => (innermost(error), true),
+        ClientConnectError::DnsResolutionError { .. } => (chain(error), true),
         ClientConnectError::SystemInfoCallError(status) => {
-            return TemporalError {
-                cause: format!("{target}: {}", status.message()),
-                ..TemporalError::rpc("connect", status)
-            };
+            let transient = TemporalError::rpc("connect", status).transient;
+            (status.message().to_owned(), transient)
         }
-        _ => false,
+        error => (chain(error), false),
     };
     TemporalError {
         operation: "connect",
-        cause: format!("{target}: {}", chain(error)),
+        cause: format!("{target}: {cause}"),
         transient,
     }
+}
+
+/// What it comes down to: "Connection refused".
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
 }
 
 #[cfg(test)]
@@ -156,6 +164,10 @@ mod tests {
         };
         let error = Client::connect(server).await.err().expect("nobody listens");
         assert!(error.transient, "{error}");
-        assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+        let text = error.to_string();
+        assert!(
+            text.starts_with("temporal: connect: http://127.0.0.1:1/: Connection refused"),
+            "{text}"
+        );
     }
 }

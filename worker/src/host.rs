@@ -200,3 +200,47 @@ async fn connect(server: &temporal::Server) -> Result<Client, TemporalError> {
         tokio::time::sleep(AGAIN).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // A panic is a test's way to say no.
+    use super::*;
+
+    fn config(folder: &std::path::Path) -> Config {
+        let nobody = temporal::Server {
+            address: Some("127.0.0.1:1".into()),
+            namespace: None,
+        };
+        let store = format!("sqlite:{}", folder.join("muster.db").display());
+        Config::embedded(&store, nobody, folder.join("muster.key"))
+    }
+
+    #[tokio::test]
+    async fn without_its_key_it_does_not_start_and_says_how_to_name_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = run(config(folder.path()), std::future::pending())
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("--key-file"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_waits_for_temporal_stops_when_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path());
+        std::fs::write(&config.key_file, "11".repeat(32)).unwrap();
+        let database = folder.path().join("muster.db");
+        // Told once it got as far as the store.
+        let told = async move {
+            while !database.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let at_work = || panic!("there is no Temporal");
+        let stopped = run_reporting(config, told, at_work);
+        tokio::time::timeout(Duration::from_secs(60), stopped)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}

@@ -88,7 +88,7 @@ fn play(driver: &mut dyn Driver, mut answer: impl FnMut(&Action) -> Option<Done>
             lines.push(line(&flight.1));
             flights.push_back(flight);
         }
-        let Some(i) = flights.iter().position(|(_, a)| !matches!(answer(a), None)) else {
+        let Some(i) = flights.iter().position(|(_, a)| answer(a).is_some()) else {
             return lines;
         };
         let (flight, action) = flights.remove(i).unwrap();

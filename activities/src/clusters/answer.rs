@@ -19,10 +19,22 @@ impl Answer {
         (200..300).contains(&self.code)
     }
 
+    /// Whether an API server states that the object asked for is not there. Any other 404 (a path
+    /// nobody serves, a proxy's page) says nothing about the object.
+    pub fn absent(&self) -> bool {
+        self.code == 404 && states_absence(&self.json())
+    }
+
     /// The body as JSON; `Null` if it is none.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
+}
+
+fn states_absence(status: &Value) -> bool {
+    status["kind"] == "Status"
+        && status["reason"] == "NotFound"
+        && status["details"]["name"].is_string()
 }
 
 /// Where a request ended that got no answer.
@@ -99,4 +111,34 @@ pub fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
         inner = source;
     }
     inner.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Answer;
+    use serde_json::json;
+
+    #[test]
+    fn only_an_api_server_can_state_an_absence() {
+        let about = |details| json!({"kind": "Status", "reason": "NotFound", "details": details}).to_string();
+        let cases = [
+            (404, about(json!({"name": "a", "kind": "configmaps"})), true),
+            (404, about(json!({})), false),
+            (404, about(json!(null)), false),
+            (404, "404 page not found".to_owned(), false),
+            (404, "<html>not here</html>".to_owned(), false),
+            (404, String::new(), false),
+            (404, json!({"reason": "NotFound", "details": {"name": "a"}}).to_string(), false),
+            (403, about(json!({"name": "a"})), false),
+            (200, about(json!({"name": "a"})), false),
+        ];
+        for (code, body, absent) in cases {
+            let answer = Answer {
+                code,
+                retry_after: None,
+                body: body.clone().into(),
+            };
+            assert_eq!(answer.absent(), absent, "{code} {body}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use crate::request::Api;
 use serde_json::Value;
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -24,20 +24,24 @@ type Kinds = HashMap<String, Api>;
 #[derive(Default)]
 pub struct Discovery {
     versions: Mutex<HashMap<(String, String), (Instant, Kinds)>>,
+    /// The versions of every group, preferred ones first.
+    groups: Mutex<Option<(Instant, Groups)>>,
 }
+
+type Groups = Arc<Vec<(String, Vec<String>)>>;
 
 /// Why a kind has no path.
 #[derive(Debug)]
 pub enum NoApi {
-    /// The cluster answered, and does not serve it.
+    /// The cluster stated that it does not serve it.
     NoMatch,
-    /// The cluster (or the group's server) refused to say.
+    /// The cluster (or the group's server) did not say.
     Answer(Answer),
     Net(NetError),
 }
 
 impl Discovery {
-    /// The path of a kind; one refresh when it is not known.
+    /// The path of a kind in exactly this version; one refresh when it is not known.
     pub async fn resolve(
         &self,
         link: &Link,
@@ -57,12 +61,18 @@ impl Discovery {
                 }
             }
         }
-        let path = version_path(group, version);
-        let answer = link.read(&path, within).await.map_err(NoApi::Net)?;
-        let kinds = match answer.code {
-            200 => kinds(&answer.json(), group, version),
-            404 => Kinds::new(),
-            _ => return Err(NoApi::Answer(answer)),
+        let answer = ask(link, &version_path(group, version), within).await?;
+        let kinds = match resource_list(&answer) {
+            Some(list) => kinds(&list, group, version),
+            // That nothing is served there is for the list of groups to say.
+            None if answer.code == 404 => {
+                let served = self.versions_of(link, group, within).await?;
+                if served.iter().any(|served| served == version) {
+                    return Err(NoApi::Answer(answer));
+                }
+                Kinds::new()
+            }
+            None => return Err(NoApi::Answer(answer)),
         };
         let found = kinds.get(kind).cloned();
         self.versions
@@ -72,48 +82,174 @@ impl Discovery {
         found.ok_or(NoApi::NoMatch)
     }
 
+    /// The path of a kind in this version, or else in any that serves it: objects that were applied
+    /// in a version that is gone are still there in the others.
+    pub async fn resolve_any(
+        &self,
+        link: &Link,
+        group: &str,
+        version: &str,
+        kind: &str,
+        within: Duration,
+    ) -> Result<Api, NoApi> {
+        match self.resolve(link, group, version, kind, within).await {
+            Err(NoApi::NoMatch) => {}
+            found => return found,
+        }
+        for other in self.versions_of(link, group, within).await? {
+            if other != version {
+                match self.resolve(link, group, &other, kind, within).await {
+                    Err(NoApi::NoMatch) => {}
+                    found => return found,
+                }
+            }
+        }
+        Err(NoApi::NoMatch)
+    }
+
+    /// The versions in which a group is served; none if it is not.
+    async fn versions_of(
+        &self,
+        link: &Link,
+        group: &str,
+        within: Duration,
+    ) -> Result<Vec<String>, NoApi> {
+        if group.is_empty() {
+            let answer = ask(link, "/api", within).await?;
+            return core_versions(&answer).ok_or(NoApi::Answer(answer));
+        }
+        let groups = self.groups(link, within).await?;
+        let found = groups.iter().find(|(name, _)| name == group);
+        Ok(found
+            .map(|(_, versions)| versions.clone())
+            .unwrap_or_default())
+    }
+
+    async fn groups(&self, link: &Link, within: Duration) -> Result<Groups, NoApi> {
+        if let Some((read, groups)) = &*self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+            && read.elapsed() < AGAIN
+        {
+            return Ok(groups.clone());
+        }
+        let groups = Arc::new(read_groups(link, within).await?);
+        *self.groups.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), groups.clone()));
+        Ok(groups)
+    }
+
     /// Forgets a group, for example because one of its CRDs came or went.
     pub fn forget(&self, group: &str) {
         self.versions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|(g, _), _| g != group);
+        *self.groups.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Every namespaced kind that can be listed, in one version each, read anew. Groups whose
-    /// servers do not answer are left out.
-    pub async fn listable(&self, link: &Link, within: Duration) -> Result<Vec<Api>, NetError> {
-        let mut apis = listable(&link.read("/api/v1", within).await?.json(), "", "v1");
-        let groups = link.read("/apis", within).await?.json();
-        for (group, version) in preferred(&groups) {
-            if let Ok(answer) = link.read(&version_path(&group, &version), within).await
-                && answer.ok()
-            {
-                apis.extend(listable(&answer.json(), &group, &version));
+    /// A 404 that is not about an object may mean that the kind is not served any more.
+    pub fn doubt(&self, group: &str, answer: &Answer) {
+        if answer.code == 404 {
+            self.forget(group);
+        }
+    }
+
+    /// Every namespaced kind that can be listed, in one version each, read anew. All of them, or
+    /// none: what a group holds that does not answer is not known.
+    pub async fn listable(&self, link: &Link, within: Duration) -> Result<Vec<Api>, NoApi> {
+        let list = read_resources(link, "", "v1", within).await?;
+        let mut apis = listable(&list, "", "v1");
+        for (group, versions) in read_groups(link, within).await? {
+            for version in versions {
+                let list = read_resources(link, &group, &version, within).await?;
+                for api in listable(&list, &group, &version) {
+                    let known = |other: &Api| other.group == group && other.plural == api.plural;
+                    if !apis.iter().any(known) {
+                        apis.push(api);
+                    }
+                }
             }
         }
         Ok(apis)
     }
 
-    /// The kinds of a group with their versions: to find what a CRD serves.
+    /// What a CRD serves, in one version; `None` if the cluster states that it serves nothing.
     pub async fn served(
         &self,
         link: &Link,
         group: &str,
         plural: &str,
         within: Duration,
-    ) -> Result<Option<Api>, NetError> {
-        let groups = link.read("/apis", within).await?.json();
-        for (name, version) in preferred(&groups) {
-            if name == group {
-                let answer = link.read(&version_path(&name, &version), within).await?;
-                return Ok(kinds(&answer.json(), &name, &version)
-                    .into_values()
-                    .find(|api| api.plural == plural));
+    ) -> Result<Option<Api>, NoApi> {
+        for (name, versions) in read_groups(link, within).await? {
+            for version in versions.into_iter().filter(|_| name == group) {
+                let list = read_resources(link, &name, &version, within).await?;
+                let mut found = kinds(&list, &name, &version).into_values();
+                if let Some(api) = found.find(|api| api.plural == plural) {
+                    return Ok(Some(api));
+                }
             }
         }
         Ok(None)
     }
+}
+
+async fn ask(link: &Link, path: &str, within: Duration) -> Result<Answer, NoApi> {
+    link.read(path, within).await.map_err(NoApi::Net)
+}
+
+async fn read_groups(link: &Link, within: Duration) -> Result<Vec<(String, Vec<String>)>, NoApi> {
+    let answer = ask(link, "/apis", within).await?;
+    versions(&answer).ok_or(NoApi::Answer(answer))
+}
+
+async fn read_resources(
+    link: &Link,
+    group: &str,
+    version: &str,
+    within: Duration,
+) -> Result<Value, NoApi> {
+    let answer = ask(link, &version_path(group, version), within).await?;
+    resource_list(&answer).ok_or(NoApi::Answer(answer))
+}
+
+/// The body, if it is an APIResourceList.
+fn resource_list(answer: &Answer) -> Option<Value> {
+    let json = answer.json();
+    let is = answer.ok() && json["kind"] == "APIResourceList" && json["resources"].is_array();
+    is.then_some(json)
+}
+
+/// The versions of the core group, if the answer is an APIVersions.
+fn core_versions(answer: &Answer) -> Option<Vec<String>> {
+    let json = answer.json();
+    let versions = json["versions"].as_array()?;
+    let of_core = answer.ok() && json["kind"] == "APIVersions";
+    of_core.then(|| {
+        versions
+            .iter()
+            .filter_map(|version| version.as_str().map(str::to_owned))
+            .collect()
+    })
+}
+
+/// The versions of each group, the preferred one first, if the answer is an APIGroupList.
+fn versions(answer: &Answer) -> Option<Vec<(String, Vec<String>)>> {
+    let json = answer.json();
+    if !answer.ok() || json["kind"] != "APIGroupList" {
+        return None;
+    }
+    let groups = json["groups"].as_array()?.iter().map(|group| {
+        let preferred = group["preferredVersion"]["version"].as_str();
+        let all = group["versions"].as_array()?.iter();
+        let all = all.filter_map(|version| version["version"].as_str());
+        let mut versions: Vec<String> = preferred.into_iter().map(str::to_owned).collect();
+        versions.extend(
+            all.filter(|version| Some(*version) != preferred)
+                .map(str::to_owned),
+        );
+        Some((group["name"].as_str()?.to_owned(), versions))
+    });
+    groups.collect()
 }
 
 fn version_path(group: &str, version: &str) -> String {
@@ -122,22 +258,6 @@ fn version_path(group: &str, version: &str) -> String {
     } else {
         format!("/apis/{group}/{version}")
     }
-}
-
-/// Group and preferred version of an APIGroupList.
-fn preferred(groups: &Value) -> Vec<(String, String)> {
-    let list = groups["groups"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    list.iter()
-        .filter_map(|group| {
-            let version = group["preferredVersion"]["version"]
-                .as_str()
-                .or_else(|| group["versions"][0]["version"].as_str())?;
-            Some((group["name"].as_str()?.to_owned(), version.to_owned()))
-        })
-        .collect()
 }
 
 /// The kinds of an APIResourceList, subresources left out.
@@ -207,19 +327,45 @@ mod tests {
         assert_eq!(listable(&list, "apps", "v1").len(), 1);
     }
 
+    fn answer(code: u16, body: Value) -> Answer {
+        Answer {
+            code,
+            retry_after: None,
+            body: body.to_string().into(),
+        }
+    }
+
     #[test]
-    fn a_group_without_a_preferred_version_is_read_in_its_first() {
-        let groups = json!({"groups": [
-            {"name": "apps", "preferredVersion": {"version": "v1"}, "versions": [{"version": "v1beta1"}]},
+    fn the_versions_of_a_group_begin_with_the_preferred_one() {
+        let groups = json!({"kind": "APIGroupList", "groups": [
+            {"name": "apps", "preferredVersion": {"version": "v1"}, "versions": [{"version": "v1beta1"}, {"version": "v1"}]},
             {"name": "x.io", "versions": [{"version": "v1alpha1"}]},
             {"name": "empty.io", "versions": []},
         ]});
-        assert_eq!(
-            preferred(&groups),
-            [
-                ("apps".to_owned(), "v1".to_owned()),
-                ("x.io".to_owned(), "v1alpha1".to_owned())
-            ]
-        );
+        let expected = [("apps", vec!["v1", "v1beta1"]), ("x.io", vec!["v1alpha1"]), ("empty.io", vec![])];
+        let expected = expected.map(|(name, versions)| {
+            (name.to_owned(), versions.into_iter().map(str::to_owned).collect())
+        });
+        assert_eq!(versions(&answer(200, groups)), Some(expected.to_vec()));
+    }
+
+    #[test]
+    fn only_a_discovery_document_says_what_is_served() {
+        let groups = json!({"kind": "APIGroupList", "groups": []});
+        let resources = json!({"kind": "APIResourceList", "resources": []});
+        for (code, body, groups, resources) in [
+            (200, groups.clone(), true, false),
+            (200, resources.clone(), false, true),
+            (503, groups, false, false),
+            (404, resources, false, false),
+            (200, json!({}), false, false),
+            (200, json!(null), false, false),
+            (200, json!({"kind": "APIGroupList"}), false, false),
+            (200, json!({"kind": "APIResourceList"}), false, false),
+        ] {
+            let answer = answer(code, body.clone());
+            assert_eq!(versions(&answer).is_some(), groups, "{code} {body}");
+            assert_eq!(resource_list(&answer).is_some(), resources, "{code} {body}");
+        }
     }
 }

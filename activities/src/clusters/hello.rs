@@ -1,6 +1,10 @@
 //! Whether a cluster answers: hello, identity, parking (protocol §8).
 
-use super::link::{Link, Pulse};
+use super::{
+    answer::Answer,
+    link::{Link, Pulse},
+};
+use crate::object::Sight;
 use model::{failure::Failure, ids::ClusterId, row::Connectivity};
 use std::{
     sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
@@ -138,7 +142,13 @@ impl Cluster {
             Err(NotReady::Parked(failure)) => Err(failure),
             Ok(link) => match link.hello(HELLO_TIMEOUT).await {
                 Err(error) => Err(error.failure()),
-                Ok(()) => Ok(self.identity(&link).await),
+                Ok(()) => match identity(&link).await {
+                    Ok(uid) => {
+                        self.known(link);
+                        Ok(uid)
+                    }
+                    Err(failure) => Err(failure),
+                },
             },
         };
         *self.dead() = result
@@ -167,7 +177,7 @@ impl Cluster {
             .map_err(|error| NotReady::Parked(error.failure()))?;
         // The identity is checked once per kubeconfig, and when the cluster was parked.
         if !known || row.connectivity != Connectivity::Available {
-            let uid = self.identity(&link).await;
+            let uid = identity(&link).await.map_err(NotReady::Parked)?;
             if self.store.probed(&self.id, Ok(uid)).await? != Connectivity::Available {
                 let failure = self.store.cluster(&self.id).await?.error;
                 return Err(NotReady::Parked(failure.unwrap_or_else(|| Failure {
@@ -176,11 +186,12 @@ impl Cluster {
                 })));
             }
         }
+        self.known(link.clone());
         *self.dead() = None;
         Ok(link)
     }
 
-    /// The link of the stored kubeconfig, made anew when that was replaced.
+    /// A link of the stored kubeconfig, made anew when that was replaced.
     async fn connect(&self) -> Result<Arc<Link>, NotReady> {
         let kubeconfig = self.store.kubeconfig(&self.id).await?;
         if let Some(link) = self
@@ -192,16 +203,12 @@ impl Cluster {
         let link = Link::new(&kubeconfig, &self.allowed_exec, self.pulse.clone())
             .await
             .map_err(|error| NotReady::Parked(error.failure()))?;
-        let link = Arc::new(link);
-        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = Some(link.clone());
-        Ok(link)
+        Ok(Arc::new(link))
     }
 
-    /// Uid of the `kube-system` namespace; `None` if it may not be read.
-    async fn identity(&self, link: &Link) -> Option<String> {
-        let read = link.read("/api/v1/namespaces/kube-system", HELLO_TIMEOUT);
-        let answer = timeout(2 * HELLO_TIMEOUT, read).await.ok()?.ok()?;
-        answer.json()["metadata"]["uid"].as_str().map(str::to_owned)
+    /// Others may use the link once it is known whose cluster answers there.
+    fn known(&self, link: Arc<Link>) {
+        *self.link.lock().unwrap_or_else(PoisonError::into_inner) = Some(link);
     }
 
     fn fresh(&self, since: Option<Instant>) -> Option<Arc<Link>> {
@@ -240,5 +247,60 @@ impl Cluster {
         self.pulse
             .last()
             .is_some_and(|last| last.elapsed() < ACTIVE)
+    }
+}
+
+/// Uid of the `kube-system` namespace; `None` if it may not be read. Any other missing answer
+/// leaves open which cluster this is.
+async fn identity(link: &Link) -> Result<Option<String>, Failure> {
+    let read = link.read("/api/v1/namespaces/kube-system", HELLO_TIMEOUT);
+    match timeout(2 * HELLO_TIMEOUT, read).await {
+        Err(_) => Err(Failure::new(
+            "timeout",
+            "reading the kube-system namespace took too long",
+        )),
+        Ok(Err(error)) => Err(error.failure()),
+        Ok(Ok(answer)) => uid(&answer),
+    }
+}
+
+fn uid(answer: &Answer) -> Result<Option<String>, Failure> {
+    match (answer.code, Sight::of(answer)) {
+        (401 | 403, _) => Ok(None),
+        (_, Sight::There(meta)) => Ok(Some(meta.uid)),
+        (code, _) => Err(Failure::new(
+            "identity",
+            format!("reading the kube-system namespace was answered with {code}"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_cluster_is_taken_as_it_is_only_where_its_uid_may_not_be_read() {
+        let namespace = json!({"metadata": {"name": "kube-system", "uid": "u"}}).to_string();
+        let missing = json!({"kind": "Status", "reason": "NotFound", "details": {"name": "kube-system"}});
+        let cases = [
+            (200, namespace, Some(Some("u"))),
+            (401, String::new(), Some(None)),
+            (403, String::new(), Some(None)),
+            (404, missing.to_string(), None),
+            (200, String::new(), None),
+            (503, String::new(), None),
+            (429, String::new(), None),
+        ];
+        for (code, body, expected) in cases {
+            let answer = Answer {
+                code,
+                retry_after: None,
+                body: body.into(),
+            };
+            let expected = expected.map(|uid| uid.map(str::to_owned));
+            assert_eq!(uid(&answer).ok(), expected, "{code}");
+        }
     }
 }

@@ -47,7 +47,7 @@ pub async fn prepare(
     let api = match job
         .link
         .discovery
-        .resolve(&job.link, &key.group, &row.version, &key.kind, job.timeout)
+        .resolve_any(&job.link, &key.group, &row.version, &key.kind, job.timeout)
         .await
     {
         Ok(api) => Some(api),
@@ -57,7 +57,7 @@ pub async fn prepare(
             return Ok(None);
         }
         Err(NoApi::Answer(answer)) => {
-            let judged = Prepared::Judged(judge::judge(&answer, Goal::Delete));
+            let judged = Prepared::Judged(judge::read(&answer, Goal::Delete));
             let unsent = |row: &Row| unsent(job, &judged, row);
             record_unsent(job, Goal::Delete, &[row.id], ended, unsent).await?;
             return Ok(None);

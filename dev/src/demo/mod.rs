@@ -2,6 +2,7 @@
 
 mod application;
 mod client;
+mod logs;
 mod objects;
 mod proof;
 mod scenario;

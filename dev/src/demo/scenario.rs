@@ -3,6 +3,7 @@
 use super::{
     application::Application,
     client::{Client, Counts, View, words},
+    logs::{accepted, object, transition},
     objects::{self, Found},
     proof::{Proof, Proofs},
     show::Show,
@@ -394,7 +395,7 @@ impl Play<'_> {
                 view.state,
                 ContextState::InstantiateFailed | ContextState::TerminateFailed
             );
-            if failed || began.elapsed() > PATIENCE {
+            if failed || view.all.failed > 0 || began.elapsed() > PATIENCE {
                 let why = view
                     .problem
                     .as_ref()
@@ -409,32 +410,4 @@ impl Play<'_> {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }
-}
-
-/// An apply of ours that the cluster accepted.
-fn accepted(entry: &LogEntry, manager: &str) -> bool {
-    entry.verb == Verb::Apply
-        && entry.subresource.is_none()
-        && entry.field_manager.as_deref() == Some(manager)
-        && entry.code.is_some_and(|code| (200..300).contains(&code))
-}
-
-fn object(entry: &LogEntry) -> (String, String, String) {
-    let text = |part: &Option<String>| part.clone().unwrap_or_default();
-    (text(&entry.kind), text(&entry.namespace), text(&entry.name))
-}
-
-/// One line of the operation log: time, transition, event.
-fn transition(event: &Event) -> String {
-    let time = event
-        .time
-        .and_then(|time| Timestamp::new(time.seconds, time.nanos).ok())
-        .map(|time| format!("{}", time.strftime("%H:%M:%S%.3f")))
-        .unwrap_or_default();
-    let from = if event.from.is_empty() {
-        "[*]"
-    } else {
-        &event.from
-    };
-    format!("{time}  {from} → {}  ({})", event.to, event.event)
 }

@@ -28,7 +28,9 @@ pub fn object(call: &Call) -> Result<Value, Status> {
 /// A JSON body.
 pub fn json(body: &[u8]) -> Result<Value, Status> {
     serde_json::from_slice(body).map_err(|error| {
-        Status::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
+        Status::bad_request(format!(
+            "couldn't get version/kind; json parse error: {error}"
+        ))
     })
 }
 
@@ -71,13 +73,23 @@ pub fn check_kind(object: &Value, kind: &Kind, version: &str) -> Result<(), Stat
                 kind.kind
             )));
         }
-        let wrong = [("apiVersion", said_version, expected.as_str()), ("kind", said_kind, kind.kind.as_str())];
+        let wrong = [
+            ("apiVersion", said_version, expected.as_str()),
+            ("kind", said_kind, kind.kind.as_str()),
+        ];
         let wrong = wrong.iter().filter(|(_, said, must)| said != must);
         let causes: Vec<Cause> = wrong
-            .map(|(field, said, must)| Cause::invalid(*field, &(*said).into(), &format!("must be {must}")))
+            .map(|(field, said, must)| {
+                Cause::invalid(*field, &(*said).into(), &format!("must be {must}"))
+            })
             .collect();
         if !causes.is_empty() {
-            return Err(Status::invalid_as(&kind.group, said_kind, object::name(object), &causes));
+            return Err(Status::invalid_as(
+                &kind.group,
+                said_kind,
+                object::name(object),
+                &causes,
+            ));
         }
         return Ok(());
     }
@@ -87,9 +99,18 @@ pub fn check_kind(object: &Value, kind: &Kind, version: &str) -> Result<(), Stat
     if is {
         return Ok(());
     }
-    let said = if said_version.is_empty() { version } else { said_version };
+    let said = if said_version.is_empty() {
+        version
+    } else {
+        said_version
+    };
     let said = said.rsplit('/').next().unwrap_or(version);
-    let group = kind.group.split('.').next().filter(|group| !group.is_empty()).unwrap_or("core");
+    let group = kind
+        .group
+        .split('.')
+        .next()
+        .filter(|group| !group.is_empty())
+        .unwrap_or("core");
     Err(Status::bad_request(format!(
         "{said_kind} in version \"{said}\" cannot be handled as a {}: converting ({said}.{said_kind}) to \
          ({group}.{}): unknown conversion",

@@ -4,13 +4,59 @@ use serde_json::{Map, Value, json};
 
 use super::object::{child, fields};
 
+/// The status of an object that no controller has looked at yet.
+const STATUS: &[(&str, &str)] = &[
+    ("deployments.apps", "{}"),
+    ("jobs.batch", "{}"),
+    ("cronjobs.batch", "{}"),
+    ("replicasets.apps", r#"{"replicas": 0}"#),
+    ("replicationcontrollers", r#"{"replicas": 0}"#),
+    (
+        "statefulsets.apps",
+        r#"{"availableReplicas": 0, "replicas": 0}"#,
+    ),
+    (
+        "daemonsets.apps",
+        r#"{"currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0}"#,
+    ),
+    ("pods", r#"{"phase": "Pending", "qosClass": "BestEffort"}"#),
+    ("services", r#"{"loadBalancer": {}}"#),
+    ("ingresses.networking.k8s.io", r#"{"loadBalancer": {}}"#),
+    (
+        "poddisruptionbudgets.policy",
+        r#"{"currentHealthy": 0, "desiredHealthy": 0, "disruptionsAllowed": 0, "expectedPods": 0}"#,
+    ),
+    ("persistentvolumeclaims", r#"{"phase": "Pending"}"#),
+    ("persistentvolumes", r#"{"phase": "Pending"}"#),
+    (
+        "horizontalpodautoscalers.autoscaling",
+        r#"{"currentReplicas": 0, "desiredReplicas": 0}"#,
+    ),
+    ("namespaces", r#"{"phase": "Active"}"#),
+    (
+        "customresourcedefinitions.apiextensions.k8s.io",
+        r#"{"acceptedNames": {"kind": "", "plural": ""}}"#,
+    ),
+];
+
 /// Fills in what is absent.
 pub fn set(kind: &str, object: &mut Value) {
+    if let Some((_, status)) = STATUS.iter().find(|(id, _)| *id == kind)
+        && object.get("status").is_none()
+        && let Ok(status) = serde_json::from_str(status)
+    {
+        fields(object).insert("status".into(), status);
+    }
     match kind {
         "deployments.apps" => with_spec(object, |spec| {
             default(spec, "replicas", json!(1));
-            let rolling = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}});
-            default(spec, "strategy", rolling);
+            let strategy = child(spec, "strategy");
+            default(strategy, "type", json!("RollingUpdate"));
+            if strategy.get("type").and_then(Value::as_str) == Some("RollingUpdate") {
+                let rolling = child(strategy, "rollingUpdate");
+                default(rolling, "maxSurge", json!("25%"));
+                default(rolling, "maxUnavailable", json!("25%"));
+            }
             default(spec, "revisionHistoryLimit", json!(10));
             default(spec, "progressDeadlineSeconds", json!(600));
             template(spec, "Always");
@@ -44,6 +90,8 @@ pub fn set(kind: &str, object: &mut Value) {
             default(spec, "backoffLimit", json!(6));
             default(spec, "completionMode", json!("NonIndexed"));
             default(spec, "suspend", json!(false));
+            default(spec, "manualSelector", json!(false));
+            default(spec, "podReplacementPolicy", json!("TerminatingOrFailed"));
             template(spec, "Never");
         }),
         "cronjobs.batch" => with_spec(object, |spec| {
@@ -51,8 +99,39 @@ pub fn set(kind: &str, object: &mut Value) {
             default(spec, "suspend", json!(false));
             default(spec, "successfulJobsHistoryLimit", json!(3));
             default(spec, "failedJobsHistoryLimit", json!(1));
+            let job = child(spec, "jobTemplate");
+            child(job, "metadata");
+            template(child(job, "spec"), "Never");
         }),
-        "pods" => with_spec(object, |spec| pod(spec, "Always")),
+        "pods" => with_spec(object, |spec| {
+            default(spec, "enableServiceLinks", json!(true));
+            default(spec, "preemptionPolicy", json!("PreemptLowerPriority"));
+            default(spec, "priority", json!(0));
+            if !spec.contains_key("tolerations") {
+                let bear = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300});
+                let keys = [
+                    "node.kubernetes.io/not-ready",
+                    "node.kubernetes.io/unreachable",
+                ];
+                spec.insert("tolerations".into(), keys.map(bear).to_vec().into());
+            }
+            pod(spec, "Always");
+        }),
+        "networkpolicies.networking.k8s.io" => with_spec(object, |spec| {
+            let egress = spec.contains_key("egress");
+            default(
+                spec,
+                "policyTypes",
+                if egress {
+                    json!(["Ingress", "Egress"])
+                } else {
+                    json!(["Ingress"])
+                },
+            );
+        }),
+        "horizontalpodautoscalers.autoscaling" => {
+            with_spec(object, |spec| default(spec, "minReplicas", json!(1)));
+        }
         "services" => with_spec(object, service),
         "persistentvolumeclaims" => with_spec(object, |spec| {
             default(spec, "volumeMode", json!("Filesystem"))
@@ -69,8 +148,6 @@ pub fn set(kind: &str, object: &mut Value) {
             with_spec(object, |spec| {
                 default(spec, "finalizers", json!(["kubernetes"]))
             });
-            let status = child(fields(object), "status");
-            default(status, "phase", json!("Active"));
         }
         "rolebindings.rbac.authorization.k8s.io"
         | "clusterrolebindings.rbac.authorization.k8s.io" => {
@@ -122,6 +199,7 @@ fn default(map: &mut Map<String, Value>, field: &str, value: Value) {
 
 fn template(spec: &mut Map<String, Value>, restart: &str) {
     if let Some(Value::Object(template)) = spec.get_mut("template") {
+        child(template, "metadata");
         pod(child(template, "spec"), restart);
     }
 }

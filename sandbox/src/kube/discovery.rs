@@ -57,7 +57,7 @@ pub fn resources(state: &State, group: &str, version: &str) -> Result<Answer, St
     for kind in kinds {
         let mut resource = json!({
             "name": kind.plural, "singularName": kind.singular, "namespaced": kind.namespaced, "kind": kind.kind,
-            "verbs": kind.verbs.names(),
+            "verbs": verbs(kind),
         });
         if !kind.short.is_empty() {
             resource["shortNames"] = json!(kind.short);
@@ -90,14 +90,25 @@ pub fn resources(state: &State, group: &str, version: &str) -> Result<Answer, St
 
 /// What an unknown group, version or kind is answered: 503 when an APIService promises it, else 404.
 pub fn nothing_served(state: &State, group: &str, version: &str) -> Status {
-    let promised = state.absent_backends().iter().any(|(g, v)| g == group && v == version);
-    if promised { Status::unavailable() } else { nothing_at(group) }
+    let promised = state
+        .absent_backends()
+        .iter()
+        .any(|(g, v)| g == group && v == version);
+    if promised {
+        Status::unavailable()
+    } else {
+        nothing_at(group)
+    }
 }
 
 /// What an unknown path in a group is answered: the built-in groups answer in JSON, others not at all.
 pub fn nothing_at(group: &str) -> Status {
     let known = kinds::BUILT_IN.iter().any(|kind| kind.group == group);
-    if known { Status::no_such_resource() } else { Status::no_such_path() }
+    if known {
+        Status::no_such_resource()
+    } else {
+        Status::no_such_path()
+    }
 }
 
 fn kinds_of<'a>(state: &'a State, group: &str, version: &str) -> Vec<&'a Kind> {
@@ -259,7 +270,7 @@ fn aggregated_kind(kind: &Kind, version: &str) -> Value {
         "responseKind": response(&kind.group, version, &kind.kind),
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
-        "verbs": kind.verbs.names(),
+        "verbs": verbs(kind),
     });
     if !kind.short.is_empty() {
         resource["shortNames"] = json!(kind.short);
@@ -279,6 +290,23 @@ fn aggregated_kind(kind: &Kind, version: &str) -> Value {
         resource["subresources"] = Value::Array(subresources);
     }
     resource
+}
+
+/// The verbs of a kind, in the order each of the two API servers lists them.
+fn verbs(kind: &Kind) -> &'static [&'static str] {
+    if kind.custom {
+        return &[
+            "delete",
+            "deletecollection",
+            "get",
+            "list",
+            "patch",
+            "create",
+            "update",
+            "watch",
+        ];
+    }
+    kind.verbs.names()
 }
 
 /// Some stable text that differs between kinds, as `storageVersionHash` is.

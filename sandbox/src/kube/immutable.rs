@@ -49,6 +49,21 @@ const STATEFULSET_MAY: &[&str] = &[
 
 /// What `new` changes of `old` that may not change.
 pub fn check(kind: &Kind, old: &Value, new: &Value, causes: &mut Vec<Cause>) {
+    if object::is_deleting(old) {
+        let before = object::finalizers(old);
+        let fresh: Vec<String> = object::finalizers(new)
+            .iter()
+            .filter(|one| !before.contains(one))
+            .map(|one| format!("{one:?}"))
+            .collect();
+        if !fresh.is_empty() {
+            let why = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                fresh.join(", ")
+            );
+            causes.push(Cause::forbidden("metadata.finalizers", &why));
+        }
+    }
     for (_, pointer) in IMMUTABLE.iter().filter(|(id, _)| *id == &*kind.id) {
         let (before, after) = (old.pointer(pointer), new.pointer(pointer));
         if before != after && before.is_some() {

@@ -80,6 +80,8 @@ pub struct Kind {
     pub verbs: Verbs,
     /// Whether `metadata.generation` counts changes of what is wanted.
     pub generation: bool,
+    /// Whether a PUT of something absent creates it.
+    pub put_creates: bool,
     /// Whether a CustomResourceDefinition made it.
     pub custom: bool,
     /// Whether that CustomResourceDefinition is being deleted.
@@ -126,32 +128,32 @@ pub fn id(group: &str, plural: &str) -> String {
 }
 
 /// Group, versions (preferred first), kind, plural, short names, categories, flags:
-/// n namespaced, s status, c scale, g counts generations, Q a question (create only), R read only.
+/// n namespaced, s status, c scale, g counts generations, u a PUT may create, Q a question (create only), R read only.
 const TABLE: &str = "
 - v1 Binding bindings - - nQ
 - v1 ComponentStatus componentstatuses cs - R
 - v1 ConfigMap configmaps cm - n
-- v1 Endpoints endpoints ep - n
-- v1 Event events ev - n
-- v1 LimitRange limitranges limits - n
+- v1 Endpoints endpoints ep - nu
+- v1 Event events ev - nu
+- v1 LimitRange limitranges limits - nu
 - v1 Namespace namespaces ns - s
 - v1 Node nodes no - s
 - v1 PersistentVolumeClaim persistentvolumeclaims pvc - ns
 - v1 PersistentVolume persistentvolumes pv - s
 - v1 Pod pods po all nsg
-- v1 PodTemplate podtemplates - - ng
+- v1 PodTemplate podtemplates - - ngu
 - v1 ReplicationController replicationcontrollers rc all nscg
 - v1 ResourceQuota resourcequotas quota - ns
 - v1 Secret secrets - - n
 - v1 ServiceAccount serviceaccounts sa - n
-- v1 Service services svc all ns
+- v1 Service services svc all nsu
 apiregistration.k8s.io v1 APIService apiservices - api-extensions s
 apps v1 ControllerRevision controllerrevisions - - n
 apps v1 DaemonSet daemonsets ds all nsg
 apps v1 Deployment deployments deploy all nscg
 apps v1 ReplicaSet replicasets rs all nscg
 apps v1 StatefulSet statefulsets sts all nscg
-events.k8s.io v1 Event events ev - n
+events.k8s.io v1 Event events ev - nu
 authentication.k8s.io v1 SelfSubjectReview selfsubjectreviews - - Q
 authentication.k8s.io v1 TokenReview tokenreviews - - Q
 authorization.k8s.io v1 LocalSubjectAccessReview localsubjectaccessreviews - - nQ
@@ -168,10 +170,10 @@ networking.k8s.io v1 IPAddress ipaddresses ip - -
 networking.k8s.io v1 NetworkPolicy networkpolicies netpol - ng
 networking.k8s.io v1 ServiceCIDR servicecidrs - - s
 policy v1 PodDisruptionBudget poddisruptionbudgets pdb - nsg
-rbac.authorization.k8s.io v1 ClusterRoleBinding clusterrolebindings - - -
-rbac.authorization.k8s.io v1 ClusterRole clusterroles - - -
-rbac.authorization.k8s.io v1 RoleBinding rolebindings - - n
-rbac.authorization.k8s.io v1 Role roles - - n
+rbac.authorization.k8s.io v1 ClusterRoleBinding clusterrolebindings - - u
+rbac.authorization.k8s.io v1 ClusterRole clusterroles - - u
+rbac.authorization.k8s.io v1 RoleBinding rolebindings - - nu
+rbac.authorization.k8s.io v1 Role roles - - nu
 resource.k8s.io v1 DeviceClass deviceclasses - - g
 resource.k8s.io v1 ResourceClaim resourceclaims - - ns
 resource.k8s.io v1 ResourceClaimTemplate resourceclaimtemplates - - n
@@ -190,7 +192,7 @@ admissionregistration.k8s.io v1 ValidatingAdmissionPolicyBinding validatingadmis
 admissionregistration.k8s.io v1 ValidatingWebhookConfiguration validatingwebhookconfigurations - api-extensions g
 apiextensions.k8s.io v1 CustomResourceDefinition customresourcedefinitions crd,crds api-extensions sg
 scheduling.k8s.io v1 PriorityClass priorityclasses pc - -
-coordination.k8s.io v1 Lease leases - - n
+coordination.k8s.io v1 Lease leases - - nu
 node.k8s.io v1 RuntimeClass runtimeclasses - - -
 discovery.k8s.io v1 EndpointSlice endpointslices - - ng
 flowcontrol.apiserver.k8s.io v1 FlowSchema flowschemas - - sg
@@ -251,6 +253,7 @@ fn row(line: &str) -> Option<Kind> {
             () => Verbs::All,
         },
         generation: flags.contains('g'),
+        put_creates: flags.contains('u'),
         custom: false,
         terminating: false,
     })
@@ -314,6 +317,7 @@ pub fn defined_by(definition: &Value) -> Option<Kind> {
         namespaced: text(spec, "scope").as_deref() == Some("Namespaced"),
         verbs: Verbs::All,
         generation: true,
+        put_creates: false,
         custom: true,
         terminating: definition.pointer("/metadata/deletionTimestamp").is_some(),
         group,

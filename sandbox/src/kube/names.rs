@@ -12,9 +12,6 @@ const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower ca
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must \
     start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
     '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
-    alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for \
-    validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \
     '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex \
     used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
@@ -79,10 +76,8 @@ fn why_not(kind: &Kind, name: &str) -> Option<String> {
     let too_long =
         |limit: usize| (name.len() > limit).then(|| format!("must be no more than {limit} bytes"));
     match &*kind.id {
-        "namespaces" => too_long(63).or_else(|| (!is_label(name)).then(|| LABEL.to_owned())),
-        "services" => {
-            let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
-            too_long(63).or_else(|| (!starts || !is_label(name)).then(|| LABEL_1035.to_owned()))
+        "namespaces" | "services" => {
+            too_long(63).or_else(|| (!is_label(name)).then(|| LABEL.to_owned()))
         }
         "statefulsets.apps" => too_long(63).or_else(|| (!is_label(name)).then(|| LABEL.to_owned())),
         id if id.ends_with("rbac.authorization.k8s.io")
@@ -143,7 +138,8 @@ mod tests {
             ("configmaps", "A_b", false),
             ("configmaps", "-a", false),
             ("namespaces", "a.b", false),
-            ("services", "1a", false),
+            ("services", "1a", true),
+            ("services", "a.b", false),
             ("services", "a1", true),
             (
                 "clusterroles.rbac.authorization.k8s.io",

@@ -128,6 +128,39 @@ pub fn drop_nulls(value: &mut Value) {
     }
 }
 
+/// Maps that built-in types leave away when they are empty.
+const LEFT_AWAY: &[&str] = &[
+    "labels",
+    "annotations",
+    "data",
+    "binaryData",
+    "limits",
+    "requests",
+    "nodeSelector",
+    "matchLabels",
+    "parameters",
+    "hard",
+];
+
+/// Lists that built-in types write even when they are empty.
+const KEPT: &[&str] = &["containers", "rules", "versions", "managedFields"];
+
+/// Removes empty lists and maps, as encoding typed objects does.
+pub fn drop_empties(value: &mut Value) {
+    match value {
+        Value::Object(map) => map.retain(|name, value| {
+            drop_empties(value);
+            match value {
+                Value::Array(list) => !list.is_empty() || KEPT.contains(&name.as_str()),
+                Value::Object(inner) => !inner.is_empty() || !LEFT_AWAY.contains(&name.as_str()),
+                _ => true,
+            }
+        }),
+        Value::Array(list) => list.iter_mut().for_each(drop_empties),
+        _ => {}
+    }
+}
+
 /// Now, as Kubernetes writes times.
 pub fn now() -> String {
     jiff::Timestamp::now()

@@ -39,7 +39,7 @@ pub fn list(
     namespace: Option<&str>,
     name: Option<&str>,
 ) -> Result<Answer, Status> {
-    let (labels, fields) = call.selectors()?;
+    let (labels, fields) = call.selectors(kind)?;
     let limit = call.number("limit")?.filter(|limit| *limit > 0);
     let mut at_version = state.store.version();
     let mut after = None;
@@ -103,6 +103,9 @@ pub fn list(
         }
     }
     let mut meta = Map::new();
+    if kind.custom {
+        meta.insert("continue".into(), "".into());
+    }
     meta.insert("resourceVersion".into(), at_version.to_string().into());
     if let Some(last) = items.last().filter(|_| more) {
         meta.insert(
@@ -142,7 +145,11 @@ fn write_token(version: u64, namespace: &str, name: &str) -> String {
 }
 
 fn read_token(token: &str) -> Result<(u64, String, String), Status> {
-    let refuse = || Status::bad_request("invalid continue token: continue key is not valid: the token cannot be read");
+    let refuse = || {
+        Status::bad_request(
+            "invalid continue token: continue key is not valid: the token cannot be read",
+        )
+    };
     let bytes = URL_SAFE_NO_PAD
         .decode(token.trim_end_matches('='))
         .map_err(|_| refuse())?;

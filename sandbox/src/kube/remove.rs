@@ -149,7 +149,7 @@ pub fn all(
     namespace: Option<&str>,
 ) -> Result<Answer, Status> {
     let options = Options::read(call)?;
-    let (labels, fields) = call.selectors()?;
+    let (labels, fields) = call.selectors(kind)?;
     let listed: Vec<Arc<Stored>> = state
         .store
         .list(&kind.id, namespace, None)

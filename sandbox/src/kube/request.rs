@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header};
 use url::form_urlencoded;
 
+use super::kinds::Kind;
 use super::selector::{Fields, Labels};
 use super::status::Status;
 
@@ -121,12 +122,11 @@ impl Call {
     }
 
     /// `labelSelector` and `fieldSelector`.
-    pub fn selectors(&self) -> Result<(Labels, Fields), Status> {
+    pub fn selectors(&self, kind: &Kind) -> Result<(Labels, Fields), Status> {
         let text = |name| self.parameter(name).unwrap_or_default();
-        Ok((
-            Labels::parse(text("labelSelector"))?,
-            Fields::parse(text("fieldSelector"))?,
-        ))
+        let fields = Fields::parse(text("fieldSelector"))?;
+        fields.check(kind)?;
+        Ok((Labels::parse(text("labelSelector"))?, fields))
     }
 
     /// A number among the query parameters.
@@ -147,7 +147,11 @@ impl Call {
         let Some(text) = self.parameter("resourceVersion") else {
             return Ok(None);
         };
-        let refuse = |_| Status::bad_request(format!("invalid resource version: resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"));
+        let refuse = |_| {
+            Status::bad_request(format!(
+                "invalid resource version: resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
+            ))
+        };
         text.parse()
             .map(|version| Some(version).filter(|version| *version > 0))
             .map_err(refuse)

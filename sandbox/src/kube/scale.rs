@@ -33,7 +33,8 @@ pub fn serve(
     match call.media_type.as_str() {
         _ if call.method == Method::PUT => scale = body::object(call)?,
         "application/json-patch+json" => {
-            patch::json(&mut scale, &body::json(&call.body)?).map_err(|_| Status::unprocessable())?;
+            patch::json(&mut scale, &body::json(&call.body)?)
+                .map_err(|_| Status::unprocessable())?;
         }
         _ => patch::merge(&mut scale, &body::yaml(&call.body)?),
     }

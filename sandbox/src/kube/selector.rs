@@ -1,5 +1,6 @@
 //! Label and field selectors.
 
+use super::kinds::Kind;
 use super::status::Status;
 
 /// A parsed `labelSelector`.
@@ -32,7 +33,9 @@ impl Labels {
             if part.is_empty() {
                 continue;
             }
-            requirements.push(requirement(part).ok_or_else(|| refuse(&format!("found '{part}'")))?);
+            let stray = part.split_whitespace().nth(1).unwrap_or(part);
+            let why = || format!("found '{stray}', expected: in, notin, =, ==, !=, gt, lt");
+            requirements.push(requirement(part).ok_or_else(|| refuse(&why()))?);
         }
         Ok(Self(requirements))
     }
@@ -131,6 +134,46 @@ fn is_key(key: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || "-_./".contains(c))
 }
 
+/// The fields besides name and namespace that objects can be selected by.
+const SELECTABLE: &[(&str, &[&str])] = &[
+    (
+        "pods",
+        &[
+            "spec.nodeName",
+            "spec.restartPolicy",
+            "spec.schedulerName",
+            "spec.serviceAccountName",
+            "spec.hostNetwork",
+            "status.phase",
+            "status.podIP",
+            "status.nominatedNodeName",
+        ],
+    ),
+    ("secrets", &["type"]),
+    ("namespaces", &["status.phase"]),
+    ("nodes", &["spec.unschedulable"]),
+    ("services", &["spec.clusterIP", "spec.type"]),
+    ("jobs.batch", &["status.successful"]),
+    ("replicasets.apps", &["status.replicas"]),
+    ("replicationcontrollers", &["status.replicas"]),
+    (
+        "events",
+        &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+    ),
+];
+
 /// A parsed `fieldSelector`: fields, wanted values, and whether equality is wanted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fields(Vec<(String, String, bool)>);
@@ -159,6 +202,31 @@ impl Fields {
     /// Whether it selects everything.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Refuses fields that objects of the kind cannot be selected by.
+    pub fn check(&self, kind: &Kind) -> Result<(), Status> {
+        let known = SELECTABLE
+            .iter()
+            .find(|(id, _)| *id == &*kind.id)
+            .map_or(&[][..], |(_, fields)| *fields);
+        for (field, _, _) in &self.0 {
+            let always =
+                field == "metadata.name" || (field == "metadata.namespace" && kind.namespaced);
+            if always || known.contains(&field.as_str()) {
+                continue;
+            }
+            return Err(Status::bad_request(if kind.custom {
+                format!("field label not supported: {field}")
+            } else if known.is_empty() {
+                format!(
+                    "\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+                )
+            } else {
+                format!("field label not supported: {field}")
+            }));
+        }
+        Ok(())
     }
 
     /// The name it asks for, if it asks for one.

@@ -141,8 +141,8 @@ fn objects(cluster: &Arc<Inner>, call: Call, address: &Address) -> Result<Answer
         }
         (&Method::PUT, Some(name), Verbs::All) => {
             let object = body::object(&call)?;
-            let written =
-                write(&call, &kind, version, place, "")?.update(&mut state, name, object)?;
+            let write = write(&call, &kind, version, place, "")?;
+            let written = write.replace(&mut state, name, object)?;
             Ok(written_answer(&call, &kind, version, &written))
         }
         (&Method::PATCH, Some(name), Verbs::All) => patched(
@@ -195,7 +195,10 @@ fn patched(
     let kind = write.kind;
     let accepted = if kind.custom { CUSTOM_PATCHES } else { PATCHES };
     if !accepted.contains(&call.media_type.as_str()) {
-        return Err(Status::unsupported_patch());
+        return Err(match kind.custom {
+            true => Status::unsupported_media_type(accepted),
+            false => Status::unsupported_patch(),
+        });
     }
     let refuse = |cause: Cause| Status::invalid_as("meta.k8s.io", "PatchOptions", "", &[cause]);
     if call.media_type == "application/apply-patch+yaml" {

@@ -9,6 +9,14 @@ use super::state::State;
 use super::write::Write;
 
 impl Write<'_> {
+    /// Leaves away what typed objects leave away. What a definition says is a schema, in which an empty list
+    /// means something.
+    pub(super) fn drop_empties(&self, new: &mut Value) {
+        if !self.kind.custom && &*self.kind.id != "customresourcedefinitions.apiextensions.k8s.io" {
+            object::drop_empties(new);
+        }
+    }
+
     /// Makes `new` what the server would keep: server-owned metadata, status, defaults, generation.
     pub(super) fn settle(&self, state: &mut State, old: Option<&Value>, new: &mut Value) {
         object::drop_nulls(new);
@@ -35,6 +43,9 @@ impl Write<'_> {
         if self.subresource != "status" {
             if !self.kind.custom {
                 defaults::set(&self.kind.id, new);
+            }
+            if &*self.kind.id == "jobs.batch" && old.is_none() {
+                settle_job(new);
             }
             if &*self.kind.id == "services" {
                 settle_address(state, old, new);
@@ -104,6 +115,13 @@ fn settle_address(state: &mut State, old: Option<&Value>, new: &mut Value) {
     if spec.get("type").and_then(Value::as_str) == Some("ExternalName") {
         return;
     }
+    if spec
+        .get("selector")
+        .and_then(Value::as_object)
+        .is_some_and(serde_json::Map::is_empty)
+    {
+        spec.remove("selector");
+    }
     if !spec.contains_key("clusterIP") {
         let kept = old.and_then(|old| old.pointer("/spec/clusterIP")).cloned();
         let address = kept.unwrap_or_else(|| state.next_address().into());
@@ -116,4 +134,31 @@ fn settle_address(state: &mut State, old: Option<&Value>, new: &mut Value) {
     object::fields(new)
         .entry("status")
         .or_insert_with(|| json!({"loadBalancer": {}}));
+}
+
+/// Gives a Job the selector and labels by which it knows its Pods.
+fn settle_job(job: &mut Value) {
+    if job.pointer("/spec/manualSelector") == Some(&Value::Bool(true)) {
+        return;
+    }
+    let (uid, name) = (object::uid(job).to_owned(), object::name(job).to_owned());
+    let labels = [
+        ("batch.kubernetes.io/controller-uid", &uid),
+        ("batch.kubernetes.io/job-name", &name),
+        ("controller-uid", &uid),
+        ("job-name", &name),
+    ];
+    let spec = object::child(object::fields(job), "spec");
+    spec.insert(
+        "selector".into(),
+        json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}),
+    );
+    let meta = object::child(object::child(spec, "template"), "metadata");
+    for (label, value) in labels {
+        object::child(meta, "labels").insert(label.into(), value.clone().into());
+    }
+    // The real server lets the Job share its template's labels.
+    for (label, value) in labels {
+        object::child(object::meta_mut(job), "labels").insert(label.into(), value.clone().into());
+    }
 }

@@ -56,10 +56,24 @@ impl Cause {
         }
     }
 
+    /// A reference to something that is not there.
+    pub fn not_found(field: impl Into<String>, name: &str) -> Self {
+        let message = format!("Not found: {name:?}");
+        Self {
+            reason: "FieldValueNotFound",
+            message,
+            field: field.into(),
+        }
+    }
+
     /// A value that is too long.
     pub fn too_long(field: impl Into<String>, limit: usize) -> Self {
         let message = format!("Too long: may not be more than {limit} bytes");
-        Self { reason: "FieldValueTooLong", message, field: field.into() }
+        Self {
+            reason: "FieldValueTooLong",
+            message,
+            field: field.into(),
+        }
     }
 
     /// A field that is missing.
@@ -175,9 +189,14 @@ impl Status {
 
     /// 409 for a delete whose precondition does not hold; it names the kind where others name the resource.
     pub fn unmet(kind: &Kind, name: &str, why: &str) -> Self {
-        let message = format!("Operation cannot be fulfilled on {} \"{name}\": {why}", kind.qualified());
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": {why}",
+            kind.qualified()
+        );
         let mut status = Self::new(409, "Conflict", message).about(kind, name);
-        status.details.insert("kind".into(), kind.kind.clone().into());
+        status
+            .details
+            .insert("kind".into(), kind.kind.clone().into());
         status
     }
 

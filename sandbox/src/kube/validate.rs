@@ -22,14 +22,38 @@ pub fn check(kind: &Kind, old: Option<&Value>, new: &Value) -> Result<(), Status
         );
     }
     owners(new, &mut causes);
+    sizes(kind, new, &mut causes);
+    required(kind, new, &mut causes);
     if let Some(old) = old {
         immutable::check(kind, old, new, &mut causes);
     }
-    required(kind, new, &mut causes);
     if causes.is_empty() {
         Ok(())
     } else {
         Err(Status::invalid(kind, object::name(new), &causes))
+    }
+}
+
+/// The largest content of a ConfigMap or Secret.
+const CONTENT_LIMIT: usize = 1 << 20;
+
+fn sizes(kind: &Kind, object: &Value, causes: &mut Vec<Cause>) {
+    let maps: &[&str] = match &*kind.id {
+        "configmaps" => &["data", "binaryData"],
+        "secrets" => &["data"],
+        _ => return,
+    };
+    let entries = maps
+        .iter()
+        .filter_map(|map| object.get(map)?.as_object())
+        .flatten();
+    let sizes = entries
+        .filter_map(|(_, value)| value.as_str())
+        .map(str::len);
+    if sizes.sum::<usize>() > CONTENT_LIMIT {
+        // The field of a ConfigMap has no name in the real message either.
+        let field = if &*kind.id == "secrets" { "data" } else { "[]" };
+        causes.push(Cause::too_long(field, CONTENT_LIMIT));
     }
 }
 
@@ -52,7 +76,12 @@ fn required(kind: &Kind, new: &Value, causes: &mut Vec<Cause>) {
         "deployments.apps" | "replicasets.apps" | "statefulsets.apps" | "daemonsets.apps" => {
             let labels = new.pointer("/spec/template/metadata/labels");
             match new.pointer("/spec/selector").and_then(Value::as_object) {
-                None => causes.push(Cause::required("spec.selector", "")),
+                None => {
+                    causes.push(Cause::required("spec.selector", ""));
+                    let why = "`selector` does not match template `labels`";
+                    let shown = labels.cloned().unwrap_or_default();
+                    causes.push(Cause::invalid("spec.template.metadata.labels", &shown, why));
+                }
                 Some(selector) if selector.is_empty() => {
                     let why = "empty selector is invalid for deployment";
                     causes.push(Cause::invalid(
@@ -141,7 +170,28 @@ fn pod(object: &Value, pointer: &str, field: &str, causes: &mut Vec<Cause>) {
     if containers.is_none_or(Vec::is_empty) {
         causes.push(Cause::required(format!("{field}.containers"), ""));
     }
+    let spec = object.pointer(pointer);
+    let volumes = spec
+        .and_then(|spec| spec.get("volumes"))
+        .and_then(Value::as_array);
+    let claims = object
+        .pointer("/spec/volumeClaimTemplates")
+        .and_then(Value::as_array);
+    let mut volumes: Vec<&str> = volumes
+        .into_iter()
+        .flatten()
+        .map(|volume| text(volume, "/name"))
+        .collect();
+    volumes.extend(claims.into_iter().flatten().map(object::name));
     for (at, container) in containers.into_iter().flatten().enumerate() {
+        let mounts = container.get("volumeMounts").and_then(Value::as_array);
+        for (mount_at, mount) in mounts.into_iter().flatten().enumerate() {
+            let name = text(mount, "/name");
+            if !volumes.contains(&name) {
+                let path = format!("{field}.containers[{at}].volumeMounts[{mount_at}].name");
+                causes.push(Cause::not_found(path, name));
+            }
+        }
         for required in ["name", "image"] {
             if text(container, &format!("/{required}")).is_empty() {
                 causes.push(Cause::required(
@@ -186,16 +236,13 @@ fn definition(new: &Value, causes: &mut Vec<Cause>) {
             causes.push(Cause::required(field, ""));
         }
     }
-    if !matches!(text(new, "/spec/scope"), "Namespaced" | "Cluster") {
-        let scope = new
-            .pointer("/spec/scope")
-            .cloned()
-            .unwrap_or_else(|| "".into());
-        causes.push(Cause::unsupported(
-            "spec.scope",
-            &scope,
-            &["Cluster", "Namespaced"],
-        ));
+    match text(new, "/spec/scope") {
+        "Namespaced" | "Cluster" => {}
+        "" => causes.push(Cause::required("spec.scope", "")),
+        other => {
+            let allowed = ["Cluster", "Namespaced"];
+            causes.push(Cause::unsupported("spec.scope", &other.into(), &allowed));
+        }
     }
     let versions = new.pointer("/spec/versions").and_then(Value::as_array);
     let storage = versions
@@ -214,7 +261,7 @@ fn definition(new: &Value, causes: &mut Vec<Cause>) {
     for (at, version) in versions.into_iter().flatten().enumerate() {
         if version.pointer("/schema/openAPIV3Schema").is_none() {
             let field = format!("spec.versions[{at}].schema.openAPIV3Schema");
-            causes.push(Cause::required(field, "schemas are required"));
+            causes.push(Cause::required(field, ""));
         }
     }
 }
@@ -240,7 +287,8 @@ mod tests {
         let refused = check(kind, None, &without).unwrap_err();
         assert_eq!(
             refused.message,
-            "Deployment.apps \"d\" is invalid: spec.selector: Required value"
+            "Deployment.apps \"d\" is invalid: [spec.selector: Required value, spec.template.metadata.labels: \
+             Invalid value: {\"app\":\"a\"}: `selector` does not match template `labels`]"
         );
         let refused = check(kind, Some(&deployment("a")), &deployment("b")).unwrap_err();
         assert_eq!(

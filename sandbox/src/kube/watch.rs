@@ -52,7 +52,7 @@ pub fn watch(
     namespace: Option<&str>,
     name: Option<&str>,
 ) -> Result<Answer, Status> {
-    let (labels, fields) = call.selectors()?;
+    let (labels, fields) = call.selectors(&kind)?;
     let since = call.since()?;
     let timeout = call
         .number("timeoutSeconds")?

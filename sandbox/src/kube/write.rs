@@ -83,16 +83,20 @@ impl Write<'_> {
         let name = object::name(&new).to_owned();
         self.check_create(state, &name)?;
         if !matches!(object::meta_text(&new, "resourceVersion"), "" | "0") {
-            return Err(Status::unknown("resourceVersion should not be set on objects to be created"));
+            return Err(Status::unknown(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         admission::check_webhooks(state, self.kind, self.version, "CREATE", &new)?;
         object::meta_mut(&mut new).remove("managedFields");
+        let given = new.get("spec").cloned().unwrap_or_default();
+        self.drop_empties(&mut new);
         self.settle(state, None, &mut new);
         let mut managers = Managers::default();
         let (writer, now) = (self.by(Operation::Update), object::now());
         managers.update(
             None,
-            &self.said(&new),
+            &self.said(&new, &given),
             &By {
                 writer: &writer,
                 shape: self.shape(),
@@ -107,18 +111,29 @@ impl Write<'_> {
         self.keep(state, None, new)
     }
 
-    /// What a create owns: everything but what the server resets.
-    fn said<'v>(&self, new: &'v Value) -> Cow<'v, Value> {
+    /// What a create owns: everything but what the server resets or allots. `given` is the `spec` that was sent.
+    fn said<'v>(&self, new: &'v Value, given: &Value) -> Cow<'v, Value> {
         let reset: &[&str] = match &*self.kind.id {
             "namespaces" => &["spec", "status"],
             _ if self.has_status() => &["status"],
             _ => &[],
         };
-        if !reset.iter().any(|field| new.get(field).is_some()) {
+        let allotted: &[&str] = match &*self.kind.id {
+            "services" => &["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"],
+            "pods" => &["preemptionPolicy", "priority", "tolerations"],
+            _ => &[],
+        };
+        if allotted.is_empty() && !reset.iter().any(|field| new.get(field).is_some()) {
             return Cow::Borrowed(new);
         }
         let mut said = new.clone();
-        object::fields(&mut said).retain(|field, _| !reset.contains(&field.as_str()));
+        let fields = object::fields(&mut said);
+        fields.retain(|field, _| !reset.contains(&field.as_str()));
+        if let Some(Value::Object(spec)) = fields.get_mut("spec") {
+            spec.retain(|field, _| {
+                !allotted.contains(&field.as_str()) || given.get(field).is_some()
+            });
+        }
         Cow::Owned(said)
     }
 
@@ -154,7 +169,25 @@ impl Write<'_> {
         admission::check_namespace(state, self.kind, self.namespace, name)
     }
 
-    /// PUT, and the end of every patch that is not an apply.
+    /// PUT.
+    pub fn replace(
+        &self,
+        state: &mut State,
+        name: &str,
+        mut new: Value,
+    ) -> Result<Written, Status> {
+        let is_there = state
+            .store
+            .get(&self.kind.id, self.namespace, name)
+            .is_some();
+        if is_there || !self.kind.put_creates {
+            return self.update(state, name, new);
+        }
+        body::settle_name(&mut new, name)?;
+        self.create(state, new)
+    }
+
+    /// The end of every PUT, and of every patch that is not an apply.
     pub fn update(&self, state: &mut State, name: &str, mut new: Value) -> Result<Written, Status> {
         let stored = state
             .store
@@ -171,9 +204,17 @@ impl Write<'_> {
             object::uid(&new),
         );
         if !uid.is_empty() && uid != stored.uid {
-            let registry = if self.kind.custom { format!("{}/", self.kind.group) } else { String::new() };
+            let registry = if self.kind.custom {
+                format!("{}/", self.kind.group)
+            } else {
+                String::new()
+            };
             let (plural, place) = (&self.kind.plural, self.namespace);
-            let place = if place.is_empty() { String::new() } else { format!("{place}/") };
+            let place = if place.is_empty() {
+                String::new()
+            } else {
+                format!("{place}/")
+            };
             let why = format!(
                 "StorageError: invalid object, Code: 4, Key: /registry/{registry}{plural}/{place}{name}, \
                  ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in \
@@ -188,7 +229,12 @@ impl Write<'_> {
                 message: "Invalid value: 0: must be specified for an update".into(),
                 field: "metadata.resourceVersion".into(),
             };
-            return Err(Status::invalid_as(&self.kind.group, &self.kind.plural, name, &[cause]));
+            return Err(Status::invalid_as(
+                &self.kind.group,
+                &self.kind.plural,
+                name,
+                &[cause],
+            ));
         }
         if !matches!(version, "" | "0") && version != stored.version.to_string() {
             return Err(Status::modified(self.kind, name));
@@ -198,6 +244,7 @@ impl Write<'_> {
         object::meta_mut(&mut new).remove("managedFields");
         let mut bare = old.clone();
         object::meta_mut(&mut bare).remove("managedFields");
+        self.drop_empties(&mut new);
         self.settle(state, Some(&bare), &mut new);
         let reset = said
             .as_ref()
@@ -289,7 +336,11 @@ impl Write<'_> {
                 name: "before-first-apply".into(),
                 ..self.by(Operation::Update)
             };
-            let by = By { writer: &before, shape: self.shape(), now: &now };
+            let by = By {
+                writer: &before,
+                shape: self.shape(),
+                now: &now,
+            };
             managers.update(None, &bare, &by);
         }
         let live = old.as_ref().map(|_| &bare);
@@ -309,6 +360,8 @@ impl Write<'_> {
                 said_namespace, self.kind.group, self.version, self.kind.kind
             )),
         })?;
+        // Only now: an empty map that is applied is a field like others until it is decoded.
+        self.drop_empties(&mut new);
         managers.write(&mut new);
         validate::check(self.kind, old.as_ref(), &new)?;
         let before = stored.as_ref().zip(old.as_ref());
@@ -316,7 +369,10 @@ impl Write<'_> {
     }
 
     fn check_applied(&self, config: &Value) -> Result<(), Status> {
-        let (said, kind) = (object::text(config, "/apiVersion"), object::text(config, "/kind"));
+        let (said, kind) = (
+            object::text(config, "/apiVersion"),
+            object::text(config, "/kind"),
+        );
         if said != self.kind.api_version(self.version) || kind != self.kind.kind {
             let (group, version) = said.split_once('/').unwrap_or(("", said));
             let why = format!("invalid object type: {group}/{version}, Kind={kind}");
@@ -378,13 +434,12 @@ impl Write<'_> {
                 && object::finalizers(&new).is_empty()
                 && &*self.kind.id != "namespaces"
             {
-                let last = if self.dry_run {
-                    None
-                } else {
-                    state.remove(&stored.key)?
-                };
+                if !self.dry_run {
+                    state.remove(&stored.key)?;
+                }
+                let last = Stored::preview(stored.key.clone(), &new);
                 return Ok(Written {
-                    stored: last.unwrap_or_else(|| stored.clone()),
+                    stored: Arc::new(last),
                     created: false,
                 });
             }
@@ -409,4 +464,3 @@ impl Write<'_> {
         })
     }
 }
-

@@ -66,7 +66,7 @@ async fn a_delete_of_another_uid_or_version_is_a_conflict() {
     assert_eq!(
         wrong.body["message"],
         format!(
-            "Operation cannot be fulfilled on configmaps \"a\": the UID in the precondition (nope) does not match the UID \
+            "Operation cannot be fulfilled on ConfigMap \"a\": the UID in the precondition (nope) does not match the UID \
              in record ({}). The object might have been deleted and then recreated",
             made["metadata"]["uid"].as_str().unwrap()
         )
@@ -309,7 +309,7 @@ async fn a_definition_is_served_after_a_while_and_goes_after_its_objects() {
         })
         .await;
     let late = json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "u"}});
-    assert_eq!(world.post(things, late).await.code, 405);
+    assert_eq!(world.post(things, late).await.code, 403);
     world
         .merge(
             &format!("{things}/t"),

@@ -1,6 +1,8 @@
 //! The workflow loop on a real Temporal server, with scripted activities: what the drivers want is
 //! what Temporal does, a moved goal cancels at once, and every history replays.
 
+#![allow(dead_code, reason = "the macro's constants for calling an activity; the worker calls them by name")]
+
 use model::{
     document::Retry,
     ids::{ContextId, Fence, RowId},

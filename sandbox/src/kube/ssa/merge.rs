@@ -135,11 +135,15 @@ pub fn compare(old: Option<&Value>, new: Option<&Value>, shape: Shape<'_>) -> Co
             };
             for (element, item) in &new {
                 let before = find(&old, element).map(|at| old[at].1);
-                found.put(element, compare(before, Some(item), shape.item()));
+                let mut child = compare(before, Some(item), shape.item());
+                child.added.own |= before.is_none();
+                found.put(element, child);
             }
             for (element, item) in &old {
                 if find(&new, element).is_none() {
-                    found.put(element, compare(Some(item), None, shape.item()));
+                    let mut child = compare(Some(item), None, shape.item());
+                    child.removed.own = true;
+                    found.put(element, child);
                 }
             }
         }
@@ -207,28 +211,35 @@ pub fn merge(live: Value, config: &Value, shape: Shape<'_>) -> Value {
 fn merge_lists(live: Vec<Value>, config: &[Value], shape: Shape<'_>) -> Vec<Value> {
     let rule = shape.list();
     let named = |list: &[Value]| -> Vec<String> {
-        elements(list, &rule).into_iter().map(|(element, _)| element).collect()
+        elements(list, &rule)
+            .into_iter()
+            .map(|(element, _)| element)
+            .collect()
     };
     let (live_names, names) = (named(&live), named(config));
     let mut live: Vec<Option<Value>> = live.into_iter().map(Some).collect();
     let mut merged = Vec::with_capacity(live.len() + config.len());
     let (mut l, mut r) = (0, 0);
     while l < live.len() || r < config.len() {
-        let mine = live_names.get(l).filter(|name| !names.contains(name));
-        if l < live.len() && (mine.is_some() || live[l].is_none()) {
-            // In `live` only, or merged already.
+        let next_of_both = names.iter().skip(r).find(|name| live_names.contains(name));
+        let mine = live_names.get(l);
+        if mine.is_some_and(|mine| !names.contains(mine)) {
             merged.extend(live[l].take());
             l += 1;
-        } else if r < config.len() {
-            let before = live_names.iter().position(|name| *name == names[r]).and_then(|at| live[at].take());
+        } else if mine.is_some() && mine != next_of_both {
+            // It comes, or came, where `config` has it.
+            l += 1;
+        } else {
+            let before = live_names
+                .iter()
+                .position(|name| *name == names[r])
+                .and_then(|at| live[at].take());
             merged.push(match before {
                 Some(before) if rule == ListRule::Set => before,
                 Some(before) => merge(before, &config[r], shape.item()),
                 None => config[r].clone(),
             });
             r += 1;
-        } else {
-            l += 1;
         }
     }
     merged

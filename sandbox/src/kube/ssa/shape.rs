@@ -240,7 +240,9 @@ impl<'a> Shape<'a> {
     pub fn is_unknown(self) -> bool {
         match self {
             Shape::BuiltIn { .. } => false,
-            Shape::Custom { schema, root } => !root && schema.is_none_or(|schema| schema.get("type").is_none()),
+            Shape::Custom { schema, root } => {
+                !root && schema.is_none_or(|schema| schema.get("type").is_none())
+            }
         }
     }
 }
