@@ -12,6 +12,7 @@ mod suite {
     mod kube_errors;
     mod kube_kubectl;
     mod kube_read;
+    mod kube_recorded;
     mod kube_workloads;
     mod kube_world;
 }

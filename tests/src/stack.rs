@@ -35,12 +35,8 @@ pub struct Stack {
 /// The Temporal CLI, found or fetched once per process.
 pub fn temporal_cli() -> PathBuf {
     static CLI: OnceLock<PathBuf> = OnceLock::new();
-    CLI.get_or_init(|| {
-        embedded::resolve(&|line| eprintln(line))
-            .unwrap()
-            .binary
-    })
-    .clone()
+    CLI.get_or_init(|| embedded::resolve(&|line| eprintln(line)).unwrap().binary)
+        .clone()
 }
 
 #[allow(clippy::print_stderr, reason = "a download is announced")]

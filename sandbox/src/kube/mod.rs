@@ -28,6 +28,7 @@ mod patch;
 mod protobuf;
 mod remove;
 mod scale;
+mod sent;
 mod settle;
 mod ssa;
 mod validate;

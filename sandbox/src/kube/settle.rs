@@ -15,6 +15,9 @@ impl Write<'_> {
         if !self.kind.custom && &*self.kind.id != "customresourcedefinitions.apiextensions.k8s.io" {
             object::drop_empties(new);
         }
+        if &*self.kind.id == "services" && new.pointer("/spec/selector") == Some(&json!({})) {
+            object::child(object::fields(new), "spec").remove("selector");
+        }
     }
 
     /// Makes `new` what the server would keep: server-owned metadata, status, defaults, generation.
@@ -114,13 +117,6 @@ fn settle_address(state: &mut State, old: Option<&Value>, new: &mut Value) {
     let spec = object::child(object::fields(new), "spec");
     if spec.get("type").and_then(Value::as_str) == Some("ExternalName") {
         return;
-    }
-    if spec
-        .get("selector")
-        .and_then(Value::as_object)
-        .is_some_and(serde_json::Map::is_empty)
-    {
-        spec.remove("selector");
     }
     if !spec.contains_key("clusterIP") {
         let kept = old.and_then(|old| old.pointer("/spec/clusterIP")).cloned();

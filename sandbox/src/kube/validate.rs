@@ -106,6 +106,13 @@ fn required(kind: &Kind, new: &Value, causes: &mut Vec<Cause>) {
                     }
                 }
             }
+            let strategy = new.pointer("/spec/strategy");
+            if strategy.is_some_and(|all| {
+                text(all, "/type") == "Recreate" && all.get("rollingUpdate").is_some()
+            }) {
+                let why = "may not be specified when strategy `type` is 'Recreate'";
+                causes.push(Cause::forbidden("spec.strategy.rollingUpdate", why));
+            }
             pod(new, "/spec/template/spec", "spec.template.spec", causes);
         }
         "jobs.batch" => {
@@ -305,7 +312,9 @@ mod tests {
             check(kind, None, &json!({"metadata": {"name": "d"}, "spec": {}})).unwrap_err();
         assert_eq!(
             refused.message,
-            "Deployment.apps \"d\" is invalid: [spec.selector: Required value, spec.template.spec.containers: Required value]"
+            "Deployment.apps \"d\" is invalid: [spec.selector: Required value, spec.template.metadata.labels: \
+             Invalid value: null: `selector` does not match template `labels`, spec.template.spec.containers: \
+             Required value]"
         );
     }
 }

@@ -49,6 +49,18 @@ impl World {
             .await
     }
 
+    /// Asks and reads the whole answer.
+    pub async fn answer(&self, request: http::request::Builder, body: impl Into<Bytes>) -> Answer {
+        let response = self.raw(request, body).await;
+        let code = response.status().as_u16();
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
+        Answer {
+            code,
+            body: serde_json::from_slice(&bytes).unwrap_or_else(|_| text()),
+        }
+    }
+
     pub async fn send(&self, method: &str, path: &str, media_type: &str, body: Value) -> Answer {
         let text = if body.is_null() {
             String::new()
@@ -59,16 +71,8 @@ impl World {
             .method(method)
             .uri(path)
             .header("user-agent", "tester/1.0");
-        let response = self
-            .raw(request.header("content-type", media_type), text)
-            .await;
-        let code = response.status().as_u16();
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
-        let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
-        Answer {
-            code,
-            body: serde_json::from_slice(&bytes).unwrap_or_else(|_| text()),
-        }
+        self.answer(request.header("content-type", media_type), text)
+            .await
     }
 
     pub async fn get(&self, path: &str) -> Answer {

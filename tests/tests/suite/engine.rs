@@ -1,7 +1,10 @@
 //! The workflow loop on a real Temporal server, with scripted activities: what the drivers want is
 //! what Temporal does, a moved goal cancels at once, and every history replays.
 
-#![allow(dead_code, reason = "the macro's constants for calling an activity; the worker calls them by name")]
+#![allow(
+    dead_code,
+    reason = "the macro's constants for calling an activity; the worker calls them by name"
+)]
 
 use model::{
     document::Retry,
@@ -265,6 +268,22 @@ async fn until(what: &str, world: &Arc<Mutex<World>>, is: impl Fn(&World) -> boo
     tests::until(what, || async { is(&world.lock().unwrap()).then_some(()) }).await;
 }
 
+/// Histories of lifecycles that went through; MUSTER_UPDATE=1 rewrites them, which is right only
+/// when no lifecycle of the old code can be in flight any more.
+const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/histories");
+
+#[tokio::test]
+async fn kept_histories_replay_with_the_code_of_today() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(KEPT).unwrap() {
+        let file = entry.unwrap().path();
+        let replayed = worker::replay(&file).await;
+        assert!(replayed.same(), "{}: {replayed:?}", file.display());
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_loop_applies_retries_is_called_off_and_deletes_and_its_history_replays() {
     let server = DevServer {
@@ -350,6 +369,9 @@ async fn the_loop_applies_retries_is_called_off_and_deletes_and_its_history_repl
     std::fs::write(&file, client.history_json("engine-1").await.unwrap()).unwrap();
     let replayed = worker::replay(&file).await;
     assert!(replayed.same(), "{replayed:?}");
+    if std::env::var_os("MUSTER_UPDATE").is_some() {
+        std::fs::copy(&file, format!("{KEPT}/called-off.json")).unwrap();
+    }
     host.shutdown();
     host.ended().await.unwrap();
 }

@@ -260,3 +260,43 @@ async fn terminate_in_flight_on_twenty_clusters_lets_no_apply_leave_a_second_lat
     );
     stack.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_stopped_under_load_drains_and_the_next_one_applies_nothing_twice() {
+    let clusters = (1..=4)
+        .map(|i| ClusterSpec {
+            distance: Duration::from_millis(100),
+            ..ClusterSpec::simulated(format!("c{i}"))
+        })
+        .collect();
+    let mut stack = Stack::start_with(HostConfig {
+        clusters,
+        ..HostConfig::default()
+    })
+    .await;
+    let names: Vec<String> = (0..60).map(|i| format!("m{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let on_all = on(&["c1", "c2", "c3", "c4"]);
+    let dig = stack
+        .approved("x", &[App::new("a", maps(&names))], &on_all)
+        .await;
+    dig.instantiate().await.unwrap();
+    dig.until("a part of it Applied", |s| s.count(R::Applied) > 30)
+        .await;
+    stack.stop_worker().await;
+    assert!(
+        dig.status().await.count(R::Applied) < 240,
+        "the worker was not stopped under load"
+    );
+    stack.start_worker();
+    dig.until_instantiated().await;
+    for i in 1..=4 {
+        let mut applied = stack.asked(&format!("c{i}"), Verb::Apply);
+        let all = applied.len();
+        applied.sort();
+        applied.dedup();
+        assert_eq!(applied.len(), all, "c{i}: an object was applied twice");
+        assert_eq!(all, 61, "60 objects and their namespace");
+    }
+    stack.end().await;
+}

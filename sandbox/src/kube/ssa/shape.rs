@@ -218,6 +218,11 @@ impl<'a> Shape<'a> {
     /// Whether only a text can stand at this place.
     pub fn is_text(self) -> bool {
         match self {
+            // A definition holds a schema, in which every name can stand for anything.
+            Shape::BuiltIn {
+                kind: "CustomResourceDefinition",
+                ..
+            } => false,
             Shape::BuiltIn { kind, above, field } => match above {
                 "labels" | "annotations" => true,
                 "data" => matches!(kind, "ConfigMap" | "Secret"),
@@ -311,6 +316,18 @@ mod tests {
                 .field("selector")
                 .is_atomic_map()
         );
+    }
+
+    #[test]
+    fn labels_are_texts_except_where_a_schema_speaks_of_labels() {
+        let label = |kind: &'static str| {
+            Shape::built_in(kind)
+                .field("metadata")
+                .field("labels")
+                .field("a")
+        };
+        assert!(label("ConfigMap").is_text());
+        assert!(!label("CustomResourceDefinition").is_text());
     }
 
     #[test]
