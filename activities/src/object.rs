@@ -190,16 +190,29 @@ mod tests {
     fn a_list_has_items() {
         let item = json!({"metadata": {"uid": "u"}});
         let cases = [
-            (json!({"kind": "PartialObjectMetadataList", "items": [item]}), Some(1)),
-            (json!({"kind": "PartialObjectMetadataList", "items": []}), Some(0)),
+            (
+                json!({"kind": "PartialObjectMetadataList", "items": [item]}),
+                Some(1),
+            ),
+            (
+                json!({"kind": "PartialObjectMetadataList", "items": []}),
+                Some(0),
+            ),
             (json!({"kind": "CartList", "items": null}), Some(0)),
             (json!({"items": null}), None),
-            (json!({"kind": "PartialObjectMetadataList", "items": [{}]}), None),
+            (
+                json!({"kind": "PartialObjectMetadataList", "items": [{}]}),
+                None,
+            ),
             (json!({"kind": "PartialObjectMetadataList"}), None),
             (json!(null), None),
         ];
         for (list, expected) in cases {
-            assert_eq!(Meta::list(&list).map(|items| items.len()), expected, "{list}");
+            assert_eq!(
+                Meta::list(&list).map(|items| items.len()),
+                expected,
+                "{list}"
+            );
         }
     }
 

@@ -1,33 +1,27 @@
 //! The proof before Terminated: no object of the context is left (protocol §6).
 
+mod left;
+
 use crate::{
-    clusters::{hello::NotReady, link::Link},
-    judge,
-    listing::{Listing, list},
+    clusters::hello::NotReady,
     object::Meta,
     request::{self, Api},
     shared::Shared,
     step::millis,
 };
 use futures::{StreamExt, stream};
+use left::{Left, cluster_left};
 use model::{
     failure::Failure,
     ids::{ClusterId, ContextId, ResourceKey},
-    manifest::CONTEXT_LABEL,
-    state::Goal,
+    row::Row,
 };
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-    time::Duration,
-};
-use store::{FoundAgain, RowFilter, StoreError};
-use tokio::time::Instant;
+use std::{collections::HashSet, sync::Arc, time::Duration};
+use store::{FoundAgain, Gvk, RowFilter, StoreError};
 use workflows::contract::{Proof, ProveInput};
 
-/// Clusters, and lists per cluster, at once.
+/// Clusters at once.
 const CLUSTERS_AT_ONCE: usize = 8;
-const LISTS_AT_ONCE: usize = 4;
 /// Rows read at once.
 const PAGE: u64 = 1_000;
 /// Pods and ReplicaSets of objects that are gone follow within moments.
@@ -48,15 +42,6 @@ impl From<StoreError> for Unproven {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
-}
-
-enum Left {
-    /// Objects, with the kinds they are of.
-    Found(Vec<(Api, Meta)>),
-    Unreachable,
-    /// A passing answer: look again.
-    Again(Duration),
-    Refused(Failure),
 }
 
 /// Lists the context's objects on some of its clusters.
@@ -82,78 +67,112 @@ pub async fn prove(
         (cluster, kinds, left)
     });
     let looks: Vec<_> = looks.buffer_unordered(CLUSTERS_AT_ONCE).collect().await;
+    // What the others answered counts, whatever one cluster refuses.
+    let mut refused = None;
     for (cluster, kinds, left) in looks {
         match left? {
             Left::Unreachable => proof.unreachable.push(cluster),
             Left::Again(delay) => proof.wait_ms = proof.wait_ms.max(millis(delay)),
-            Left::Refused(failure) => return Err(Unproven::Refused { cluster, failure }),
+            Left::Refused(failure) => {
+                tracing::warn!(context = %input.context, %cluster, error = %failure.message, "the proof is refused");
+                refused.get_or_insert((cluster, failure));
+            }
             Left::Found(found) if found.is_empty() => {}
             Left::Found(found) => {
-                let found = without_kept(shared, input, &cluster, found).await?;
-                let of_rows = |api: &Api| {
-                    kinds
-                        .iter()
-                        .any(|(group, _, kind)| *group == api.group && *kind == api.kind)
-                };
-                let again: Vec<_> = found
-                    .iter()
-                    .filter(|(api, _)| of_rows(api))
-                    .map(|(api, meta)| FoundAgain {
-                        key: key(&cluster, api, meta),
-                        uid: meta.uid.clone(),
-                    })
-                    .collect();
-                let moved = match again.is_empty() {
-                    true => 0,
-                    false => {
-                        store
-                            .found_again(&input.context, input.fence, again)
-                            .await?
-                    }
-                };
-                proof.found += moved;
-                if moved < found.len() {
-                    // What has no row: made by controllers of what had one.
+                let rows = rows_of(shared, &input.context, &cluster).await?;
+                let kept = rows.iter().filter(|row| row.kept.is_some());
+                let kept = kept.filter_map(|row| row.uid.clone()).collect();
+                let found = Sorted::new(&cluster, &kinds, &rows, beyond(found, kept));
+                if !found.again.is_empty() {
+                    proof.found += store
+                        .found_again(&input.context, input.fence, found.again)
+                        .await?;
+                }
+                if !found.followers.is_empty() {
                     proof.wait_ms = proof.wait_ms.max(millis(FOLLOWING));
-                    chase(shared, &cluster, found, within).await?;
+                    chase(shared, &cluster, found.followers, within).await?;
                 }
             }
         }
     }
     proof.unreachable.sort();
-    Ok(proof)
+    match refused {
+        // Nothing else to do before it is asked again.
+        Some((cluster, failure))
+            if proof.found == 0 && proof.wait_ms == 0 && proof.unreachable.is_empty() =>
+        {
+            Err(Unproven::Refused { cluster, failure })
+        }
+        _ => Ok(proof),
+    }
 }
 
-/// Leaves out what is kept, and what belongs to it: a kept Deployment's pods still carry the label
-/// of its template.
-async fn without_kept(
+/// Every row of the context on a cluster.
+async fn rows_of(
     shared: &Shared,
-    input: &ProveInput,
+    context: &ContextId,
     cluster: &ClusterId,
-    found: Vec<(Api, Meta)>,
-) -> Result<Vec<(Api, Meta)>, StoreError> {
+) -> Result<Vec<Row>, StoreError> {
     let filter = RowFilter {
         cluster: Some(cluster.clone()),
         ..RowFilter::default()
     };
-    let mut kept: HashSet<String> = HashSet::new();
-    let mut after = None;
+    let mut rows: Vec<Row> = Vec::new();
     loop {
-        let rows = shared
+        let after = rows.last().map(|row| row.id);
+        let page = shared
             .store
-            .status_rows(&input.context, &filter, after, PAGE)
+            .status_rows(context, &filter, after, PAGE)
             .await?;
-        kept.extend(
-            rows.iter()
-                .filter(|row| row.kept.is_some())
-                .filter_map(|row| row.uid.clone()),
-        );
-        match rows.last() {
-            Some(last) if u64::try_from(rows.len()).unwrap_or(0) >= PAGE => after = Some(last.id),
-            _ => break,
+        let last = u64::try_from(page.len()).unwrap_or(0) < PAGE;
+        rows.extend(page);
+        if last {
+            return Ok(rows);
         }
     }
-    Ok(beyond(found, kept))
+}
+
+/// What was found on a cluster, by what becomes of it.
+struct Sorted {
+    /// Objects of rows.
+    again: Vec<FoundAgain>,
+    /// Pods and ReplicaSets that controllers made of what had a row.
+    followers: Vec<(Api, Meta)>,
+}
+
+impl Sorted {
+    /// Everything else that carries our label was labelled by somebody else: it is named in the
+    /// log, and neither it nor what it owns is deleted or waited for.
+    fn new(cluster: &ClusterId, kinds: &[Gvk], rows: &[Row], found: Vec<(Api, Meta)>) -> Self {
+        let keys: HashSet<String> = rows.iter().map(|row| row.key.to_string()).collect();
+        let (mut again, mut followers, mut strays) = (Vec::new(), Vec::new(), HashSet::new());
+        for (api, meta) in found {
+            let of_rows = |(group, _, kind): &Gvk| *group == api.group && *kind == api.kind;
+            let key = key(cluster, &api, &meta);
+            if keys.contains(&key.to_string()) {
+                again.push(FoundAgain {
+                    key,
+                    uid: meta.uid.clone(),
+                });
+            } else if is_follower(&api) && !kinds.iter().any(of_rows) {
+                followers.push((api, meta));
+            } else {
+                tracing::warn!(%key, uid = %meta.uid, "carries the context's label and is none of its objects");
+                strays.insert(meta.uid);
+            }
+        }
+        Self {
+            again,
+            followers: beyond(followers, strays),
+        }
+    }
+}
+
+fn is_follower(api: &Api) -> bool {
+    matches!(
+        (api.group.as_str(), api.kind.as_str()),
+        ("", "Pod") | ("apps", "ReplicaSet")
+    )
 }
 
 /// Objects that are neither in a set nor owned, however far down, by one that is.
@@ -184,79 +203,6 @@ fn key(cluster: &ClusterId, api: &Api, meta: &Meta) -> ResourceKey {
     }
 }
 
-async fn cluster_left(
-    shared: &Shared,
-    context: &ContextId,
-    id: &ClusterId,
-    kinds: Vec<(String, String, String)>,
-    within: Duration,
-) -> Result<Left, StoreError> {
-    let cluster = shared.clusters.of(id);
-    let link = match cluster.ready().await {
-        Ok(link) => link,
-        Err(NotReady::Parked(_)) => return Ok(Left::Unreachable),
-        Err(NotReady::Store(error)) => return Err(error),
-    };
-    let since = Instant::now();
-    match kinds_left(&link, context, kinds, within).await {
-        Ok(left) => Ok(left),
-        Err(error) => match cluster.still_answers(since).await {
-            Ok(_) => Ok(Left::Refused(error.failure())),
-            Err(NotReady::Parked(_)) => Ok(Left::Unreachable),
-            Err(NotReady::Store(error)) => Err(error),
-        },
-    }
-}
-
-async fn kinds_left(
-    link: &Link,
-    context: &ContextId,
-    kinds: Vec<(String, String, String)>,
-    within: Duration,
-) -> Result<Left, crate::clusters::answer::NetError> {
-    let pods = (String::new(), "v1".to_owned(), "Pod".to_owned());
-    let sets = ("apps".to_owned(), "v1".to_owned(), "ReplicaSet".to_owned());
-    let kinds: BTreeSet<_> = kinds.into_iter().chain([pods, sets]).collect();
-    let labels = format!("{CONTEXT_LABEL}={context}");
-    let labels = labels.as_str();
-    let lists = stream::iter(kinds).map(|(group, version, kind)| async move {
-        use crate::clusters::discovery::NoApi;
-        match link
-            .discovery
-            .resolve(link, &group, &version, &kind, within)
-            .await
-        {
-            Ok(api) => {
-                let listing = list(link, &api, "", Some(labels), within).await;
-                (Some(api), listing)
-            }
-            Err(NoApi::NoMatch) => (None, Listing::NotServed),
-            Err(NoApi::Answer(answer)) => (None, Listing::Answered(answer)),
-            Err(NoApi::Net(error)) => (None, Listing::Lost(error)),
-        }
-    });
-    let mut lists = lists.buffer_unordered(LISTS_AT_ONCE);
-    let mut found = Vec::new();
-    while let Some((api, listing)) = lists.next().await {
-        match (api, listing) {
-            (Some(api), Listing::Objects(objects)) => {
-                found.extend(objects.into_iter().map(|meta| (api.clone(), meta)));
-            }
-            (_, Listing::Objects(_) | Listing::NotServed) => {}
-            (_, Listing::Lost(error)) => return Err(error),
-            (_, Listing::Answered(answer)) => {
-                return Ok(match judge::judge(&answer, Goal::Delete) {
-                    judge::Verdict::Transient { after, .. } => {
-                        Left::Again(after.unwrap_or(Duration::from_secs(1)))
-                    }
-                    judge::Verdict::Final(failure) => Left::Refused(failure),
-                });
-            }
-        }
-    }
-    Ok(Left::Found(found))
-}
-
 /// Pods and ReplicaSets that outlived their owner and are not on their way out: they carry our
 /// label and have no row, so nobody else would delete them.
 async fn chase(
@@ -273,7 +219,7 @@ async fn chase(
     };
     for (api, meta) in followers
         .into_iter()
-        .filter(|(_, meta)| !meta.deleting && meta.owners.is_empty())
+        .filter(|(_, meta)| !meta.deleting && meta.owners.is_empty() && !meta.uid.is_empty())
     {
         if let Ok(request) = request::delete(&api, &meta.namespace, &meta.name, &meta.uid) {
             tracing::info!(cluster = %id, kind = %api.kind, namespace = %meta.namespace, name = %meta.name, "deleting what outlived its owner");
@@ -287,37 +233,62 @@ async fn chase(
 mod tests {
     use super::*;
 
+    fn one(kind: &str, uid: &str, owner: Option<&str>) -> (Api, Meta) {
+        let api = Api {
+            group: match kind {
+                "ReplicaSet" => "apps".to_owned(),
+                _ => String::new(),
+            },
+            version: "v1".to_owned(),
+            kind: kind.to_owned(),
+            plural: String::new(),
+            namespaced: true,
+        };
+        let meta = Meta {
+            name: uid.to_owned(),
+            uid: uid.to_owned(),
+            owners: owner.map(str::to_owned).into_iter().collect(),
+            ..Meta::default()
+        };
+        (api, meta)
+    }
+
+    fn uids(found: Vec<(Api, Meta)>) -> Vec<String> {
+        found.into_iter().map(|(_, meta)| meta.uid).collect()
+    }
+
     #[test]
     fn what_a_kept_object_owns_is_kept_with_it() {
-        let one = |kind: &str, uid: &str, owner: Option<&str>| {
-            let api = Api {
-                group: String::new(),
-                version: "v1".to_owned(),
-                kind: kind.to_owned(),
-                plural: String::new(),
-                namespaced: true,
-            };
-            let owners = owner.map(str::to_owned).into_iter().collect();
-            (
-                api,
-                Meta {
-                    uid: uid.to_owned(),
-                    owners,
-                    ..Meta::default()
-                },
-            )
-        };
         let found = vec![
             one("Pod", "pod", Some("set")),
             one("ReplicaSet", "set", Some("kept")),
             one("Pod", "left", Some("gone")),
         ];
         let left = beyond(found, HashSet::from(["kept".to_owned()]));
-        assert_eq!(
-            left.into_iter()
-                .map(|(_, meta)| meta.uid)
-                .collect::<Vec<_>>(),
-            ["left"]
-        );
+        assert_eq!(uids(left), ["left"]);
+    }
+
+    #[test]
+    fn only_pods_and_replica_sets_of_no_rows_kind_are_chased() {
+        let mut row = crate::fixture::row(1);
+        let cluster = row.key.cluster.clone();
+        let found = vec![
+            one("ConfigMap", "mine", None),
+            one("ConfigMap", "stray", None),
+            one("Pod", "left", None),
+            one("Pod", "of-stray", Some("stray")),
+            one("ReplicaSet", "set", None),
+        ];
+        row.key = key(&cluster, &found[0].0, &found[0].1);
+        let gvk = |group: &str, kind: &str| (group.to_owned(), "v1".to_owned(), kind.to_owned());
+        let rows = [row];
+        let kinds = [gvk("", "ConfigMap")];
+        let sorted = Sorted::new(&cluster, &kinds, &rows, found.clone());
+        assert_eq!(sorted.again.len(), 1);
+        assert_eq!(sorted.again[0].uid, "mine");
+        assert_eq!(uids(sorted.followers), ["left", "set"]);
+        let kinds = [gvk("", "ConfigMap"), gvk("", "Pod")];
+        let sorted = Sorted::new(&cluster, &kinds, &rows, found);
+        assert_eq!(uids(sorted.followers), ["set"]);
     }
 }

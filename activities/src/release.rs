@@ -151,7 +151,14 @@ async fn uids(job: &Job, row: &Row) -> Result<HashSet<String>, store::StoreError
 /// Takes our labels off an object that stays and closes its row as kept, with its uid: what it
 /// owns stays too. Labels of a pod template
 /// stay: taking them off would roll the pods.
-pub async fn keep<I>(job: &Job, slot: &mut Slot, api: &Api, row: &Row, uid: String, why: String) -> Finish<I> {
+pub async fn keep<I>(
+    job: &Job,
+    slot: &mut Slot,
+    api: &Api,
+    row: &Row,
+    uid: String,
+    why: String,
+) -> Finish<I> {
     let namespace = if api.namespaced {
         row.key.namespace.as_str()
     } else {

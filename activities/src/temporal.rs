@@ -262,7 +262,8 @@ impl Activities {
     ///
     /// # Guarantees
     /// Holds nothing between looks. A row is Deleted by an absence as in [`delete`](Self::delete).
-    /// After the DIG's `deleteTimeout` a row is Failed with what it waits for.
+    /// After the DIG's `deleteTimeout` a row is Failed with what it waits for. When it ends before
+    /// all are gone, the outcome names every row that is still there.
     /// # Assumptions
     /// A regular activity: the delays (0.2 s to 5 s) are Temporal's retries.
     /// # Errors
@@ -331,12 +332,13 @@ impl Activities {
     /// Lists the context's objects on some clusters: none may be left (protocol §6).
     ///
     /// # Guarantees
-    /// Consistent lists of every kind used, Pods and ReplicaSets too. What is found goes back to
-    /// Pending(Delete).
+    /// Consistent lists of every kind used, Pods and ReplicaSets too; where lists are forbidden, the
+    /// rows' objects one by one. What is found goes back to Pending(Delete).
     /// # Assumptions
     /// Every row is Deleted.
     /// # Errors
-    /// A cluster refuses to list, or is too slow: its code, retried every 2 s.
+    /// A cluster refuses to list, or is too slow, and no other has anything left to be done: its
+    /// code, retried every 2 s.
     #[activity(definition = definitions::Prove)]
     pub async fn prove(
         self: Arc<Self>,

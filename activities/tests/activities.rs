@@ -7,4 +7,5 @@ mod suite {
     mod endings;
     mod faults;
     mod lives;
+    mod proofs;
 }

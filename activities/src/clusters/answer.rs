@@ -120,7 +120,9 @@ mod tests {
 
     #[test]
     fn only_an_api_server_can_state_an_absence() {
-        let about = |details| json!({"kind": "Status", "reason": "NotFound", "details": details}).to_string();
+        let about = |details| {
+            json!({"kind": "Status", "reason": "NotFound", "details": details}).to_string()
+        };
         let cases = [
             (404, about(json!({"name": "a", "kind": "configmaps"})), true),
             (404, about(json!({})), false),
@@ -128,7 +130,11 @@ mod tests {
             (404, "404 page not found".to_owned(), false),
             (404, "<html>not here</html>".to_owned(), false),
             (404, String::new(), false),
-            (404, json!({"reason": "NotFound", "details": {"name": "a"}}).to_string(), false),
+            (
+                404,
+                json!({"reason": "NotFound", "details": {"name": "a"}}).to_string(),
+                false,
+            ),
             (403, about(json!({"name": "a"})), false),
             (200, about(json!({"name": "a"})), false),
         ];

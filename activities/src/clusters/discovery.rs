@@ -342,9 +342,16 @@ mod tests {
             {"name": "x.io", "versions": [{"version": "v1alpha1"}]},
             {"name": "empty.io", "versions": []},
         ]});
-        let expected = [("apps", vec!["v1", "v1beta1"]), ("x.io", vec!["v1alpha1"]), ("empty.io", vec![])];
+        let expected = [
+            ("apps", vec!["v1", "v1beta1"]),
+            ("x.io", vec!["v1alpha1"]),
+            ("empty.io", vec![]),
+        ];
         let expected = expected.map(|(name, versions)| {
-            (name.to_owned(), versions.into_iter().map(str::to_owned).collect())
+            (
+                name.to_owned(),
+                versions.into_iter().map(str::to_owned).collect(),
+            )
         });
         assert_eq!(versions(&answer(200, groups)), Some(expected.to_vec()));
     }

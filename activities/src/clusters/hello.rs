@@ -283,7 +283,8 @@ mod tests {
     #[test]
     fn a_cluster_is_taken_as_it_is_only_where_its_uid_may_not_be_read() {
         let namespace = json!({"metadata": {"name": "kube-system", "uid": "u"}}).to_string();
-        let missing = json!({"kind": "Status", "reason": "NotFound", "details": {"name": "kube-system"}});
+        let missing =
+            json!({"kind": "Status", "reason": "NotFound", "details": {"name": "kube-system"}});
         let cases = [
             (200, namespace, Some(Some("u"))),
             (401, String::new(), Some(None)),

@@ -162,3 +162,22 @@ async fn nothing_is_sent_under_an_old_fence_or_by_a_worker_that_stops() {
     assert!(bed.log("c1", Verb::Apply, "a").is_empty());
     assert_eq!(bed.row("a").await.sent, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_not_used_before_it_is_known_which_one_it_is() {
+    let bed = Bed::new(1, &[("conf", &config_map("a"))], quick()).await;
+    let busy = FaultKind::Status { code: 503 };
+    bed.fault("c1", busy, Some(Verb::Get), Some("kube-system"), Some(2));
+    bed.instantiate().await;
+    bed.begin("run-1").await;
+    let shop = bed.row("shop").await.id;
+    let step = bed.step("c1", &[shop]).await;
+    let ended = bed.activities.run_apply(step.clone()).await.unwrap();
+    assert!(ended.outcome.unreachable, "{:?}", ended.outcome);
+    let row = bed.store.cluster(&cluster("c1")).await.unwrap();
+    assert_eq!(row.connectivity, Connectivity::Retrying);
+    assert!(bed.reachable(&step, "conf").await);
+    let row = bed.store.cluster(&cluster("c1")).await.unwrap();
+    assert!(row.uid.is_some());
+    assert_eq!(bed.drive("run-1").await, "Instantiated");
+}
