@@ -4,6 +4,7 @@
 pub mod client;
 pub mod clusters;
 pub mod documents;
+pub mod logs;
 pub mod stack;
 
 pub use client::Dig;

@@ -1,7 +1,7 @@
 //! Temporal's dev server, sandbox clusters, store, api and worker, in one process on free ports.
 
-use crate::{client::Dig, documents, until};
-use sandbox::host::{Fault, FaultKind, Host, HostConfig, LogEntry, Verb};
+use crate::{client::Dig, documents, logs, until};
+use sandbox::host::{ClusterSpec, Fault, FaultKind, Host, HostConfig, LogEntry, Verb};
 use std::{path::PathBuf, sync::OnceLock, time::Duration};
 use tempfile::TempDir;
 use temporal::{Server, embedded};
@@ -50,11 +50,23 @@ impl Stack {
         Self::start_with(HostConfig::simulated(clusters)).await
     }
 
+    /// … whose clusters are `distance` away: added to every request.
+    pub async fn start_far(clusters: usize, distance: Duration) -> Self {
+        let clusters = (1..=clusters)
+            .map(|i| ClusterSpec {
+                distance,
+                ..ClusterSpec::simulated(format!("c{i}"))
+            })
+            .collect();
+        Self::start_with(HostConfig {
+            clusters,
+            ..HostConfig::default()
+        })
+        .await
+    }
+
     pub async fn start_with(config: HostConfig) -> Self {
-        // RUST_LOG shows what the stack says.
-        let logs = tracing_subscriber::fmt()
-            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env());
-        let _ = logs.with_test_writer().try_init();
+        logs::capture();
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("muster.key"), "07".repeat(32)).unwrap();
         set_private(&dir.path().join("muster.key"));

@@ -92,7 +92,20 @@ async fn planted_markers_are_in_no_history_log_event_or_error_and_no_event_is_la
     );
     // Refused by the server, which quotes the value in its answer.
     let refused = format!(
-        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: bad}}\nspec: {{type: {MARKER}-value, ports: [{{port: 80}}]}}\n"
+        "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: bad}}\nspec:\n  selector: {{matchLabels: {{app: bad}}}}\n  template:\n    metadata: {{labels: {{app: {MARKER}-value}}}}\n    spec: {{containers: [{{name: c, image: i}}]}}\n"
+    );
+    let kube = client(&stack.host.cluster("c1").unwrap().kubeconfig).await;
+    let api: kube::Api<k8s_openapi::api::apps::v1::Deployment> =
+        kube::Api::default_namespaced(kube);
+    let object: serde_json::Value = serde_yaml_ng::from_str(&refused).unwrap();
+    let apply = kube::api::PatchParams::apply("plain");
+    let said = api
+        .patch("bad", &apply, &kube::api::Patch::Apply(&object))
+        .await
+        .unwrap_err();
+    assert!(
+        said.to_string().contains(MARKER),
+        "the server does not quote: {said}"
     );
     let many: String = (0..1_500).map(|i| config_map(&format!("m{i}"))).collect();
     let apps = [
@@ -102,12 +115,11 @@ async fn planted_markers_are_in_no_history_log_event_or_error_and_no_event_is_la
     ];
     let dig = stack.approved("x", &apps, &on(&["c1"])).await;
     let context = dig.instantiate().await.unwrap().context_id;
-    dig.until("settled", |s| {
-        s.resources
-            .iter()
-            .all(|r| r.deployed_status() != R::Pending)
-    })
-    .await;
+    let status = dig
+        .until_context(proto::v1::ContextState::InstantiateFailed)
+        .await;
+    assert_eq!(status.state("c1", "bad"), R::Failed);
+    assert!(status.resource("c1", "bad").last_error.is_some());
     dig.terminate().await.unwrap();
     dig.until_terminated().await;
 
@@ -135,7 +147,14 @@ async fn planted_markers_are_in_no_history_log_event_or_error_and_no_event_is_la
         );
     }
     clean("the events", format!("{:?}", dig.events().await).as_bytes());
+    clean("the errors", format!("{status:?}").as_bytes());
     clean("the status", format!("{:?}", dig.status().await).as_bytes());
+    let logged = tests::logs::so_far();
+    assert!(
+        !logged.is_empty(),
+        "nothing was logged: the check would see nothing"
+    );
+    clean("the logs", &logged);
     let mut files: Vec<PathBuf> = std::fs::read_dir(stack.dir.path())
         .unwrap()
         .map(|e| e.unwrap().path())

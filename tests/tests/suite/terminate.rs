@@ -2,7 +2,7 @@
 //! worker after the answer.
 
 use proto::v1::{ContextState, ResourceState as R};
-use sandbox::host::{ClusterSpec, Fault, FaultKind, HostConfig, Verb};
+use sandbox::host::{Fault, FaultKind, Verb};
 use std::time::{Duration, SystemTime};
 use tests::{
     Dig, Stack,
@@ -212,17 +212,7 @@ async fn case_13_delete_of_nothing_succeeds_and_a_second_terminate_has_no_effect
 
 #[tokio::test(flavor = "multi_thread")]
 async fn terminate_in_flight_on_twenty_clusters_lets_no_apply_leave_a_second_later() {
-    let clusters = (1..=20)
-        .map(|i| ClusterSpec {
-            distance: Duration::from_millis(100),
-            ..ClusterSpec::simulated(format!("c{i}"))
-        })
-        .collect();
-    let stack = Stack::start_with(HostConfig {
-        clusters,
-        ..HostConfig::default()
-    })
-    .await;
+    let stack = Stack::start_far(20, Duration::from_millis(100)).await;
     let names: Vec<String> = (0..50).map(|i| format!("m{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let all = "  namespace: shop\n  placement:\n  - {app: \"*\", allOf: [{label: sandbox=true}]}";
@@ -263,17 +253,7 @@ async fn terminate_in_flight_on_twenty_clusters_lets_no_apply_leave_a_second_lat
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_is_stopped_under_load_drains_and_the_next_one_applies_nothing_twice() {
-    let clusters = (1..=4)
-        .map(|i| ClusterSpec {
-            distance: Duration::from_millis(100),
-            ..ClusterSpec::simulated(format!("c{i}"))
-        })
-        .collect();
-    let mut stack = Stack::start_with(HostConfig {
-        clusters,
-        ..HostConfig::default()
-    })
-    .await;
+    let mut stack = Stack::start_far(4, Duration::from_millis(100)).await;
     let names: Vec<String> = (0..60).map(|i| format!("m{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let on_all = on(&["c1", "c2", "c3", "c4"]);

@@ -1,3 +1,4 @@
+//! Reading kubeconfigs.
 #![allow(clippy::unwrap_used)] // a failed test may panic
 
 use super::*;

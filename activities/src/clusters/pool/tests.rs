@@ -1,3 +1,4 @@
+//! The connection pool, against a server in this process.
 #![allow(clippy::unwrap_used)] // a failed test may panic
 
 use super::*;

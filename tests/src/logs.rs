@@ -1,0 +1,41 @@
+//! What the stacks of this process log, kept so that a test can look for what must not be there.
+
+use std::{
+    io::{self, Write},
+    sync::{Mutex, PoisonError},
+};
+use tracing_subscriber::EnvFilter;
+
+static LOGGED: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct Keep;
+
+impl Write for Keep {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut logged = LOGGED.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Keeps what is logged from now on, by `RUST_LOG` or as the binaries do by default.
+pub fn capture() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(|| Keep)
+        .try_init();
+}
+
+/// Everything that was logged, by all tests of this process.
+pub fn so_far() -> Vec<u8> {
+    LOGGED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+}
