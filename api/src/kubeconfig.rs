@@ -55,8 +55,13 @@ pub fn check(text: &str, context: Option<&str>) -> Result<(), String> {
             ));
         }
     }
+    // Entries of other contexts are never used.
     for (list, inner, setting) in FILES {
-        if entries(config, list).any(|entry| !entry[inner][setting].is_null()) {
+        let reference = list.trim_end_matches('s');
+        let wanted = &chosen["context"][reference];
+        if entries(config, list)
+            .any(|entry| entry["name"] == *wanted && !entry[inner][setting].is_null())
+        {
             return Err(format!(
                 "names a file with {setting}, which the server does not have; write `kubectl config view --flatten --minify` to a file and name that"
             ));
@@ -90,6 +95,11 @@ mod tests {
                 GOOD.replace("token: s3cret", "client-key: /k"),
                 None,
                 Some("--flatten"),
+            ),
+            (
+                GOOD.replace("users: [", "users: [{name: other, user: {tokenFile: /k}}, "),
+                None,
+                None,
             ),
             (
                 GOOD.replace("cluster: c, user: u", "cluster: x, user: u"),

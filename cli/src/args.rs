@@ -93,6 +93,7 @@ pub enum Verb {
     /// Upload documents with the files they name: all of them, or none
     #[command(
         after_help = "Paths in documents are relative to the document; folders stand for their *.yaml, *.yml and *.json files, recursively.
+Certificate, key and token files that a Cluster's kubeconfig names are sent as part of it, as they are now.
 
 Examples:
   muster apply -f shop.yaml

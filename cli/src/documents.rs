@@ -4,6 +4,7 @@
 use crate::{
     fault::Fault,
     files::{self, FILE_LIMIT},
+    kubeconfig,
     references::{Reference, references},
 };
 use bytes::Bytes;
@@ -208,7 +209,12 @@ impl Reader {
             vec![path]
         };
         for path in paths {
-            let data = self.file(&path).map_err(at)?;
+            let mut data = self.file(&path).map_err(at)?;
+            if let Some(context) = &reference.kubeconfig {
+                let read = |file: &Path| self.file(file);
+                data = kubeconfig::with_its_files(data, &path, context.as_deref(), read)
+                    .map_err(at)?;
+            }
             self.named.insert(real(&path));
             entry(path.display().to_string(), data);
         }

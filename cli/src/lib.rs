@@ -18,6 +18,7 @@ mod frame;
 mod get;
 mod json;
 mod kinds;
+mod kubeconfig;
 mod progress;
 mod references;
 mod screen;

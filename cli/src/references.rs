@@ -11,6 +11,8 @@ pub struct Reference {
     pub field: String,
     pub path: String,
     pub folder_allowed: bool,
+    /// The path is that of a kubeconfig, of which this context counts (else its current one).
+    pub kubeconfig: Option<Option<String>>,
 }
 
 /// The paths in the documents of one file. What has another shape than it should is left to the
@@ -22,12 +24,13 @@ pub fn references(source: &str, data: &[u8]) -> Result<Vec<Reference>, Fault> {
         let value = Value::deserialize(document).map_err(|error| {
             Fault::document(format!("{source}, document {number}, is no YAML: {error}"))
         })?;
-        let mut add = |field: String, path: &str, folder_allowed: bool| {
+        let mut add = |field: String, path: &str, kubeconfig: Option<Option<String>>| {
             references.push(Reference {
                 document: number,
                 field,
                 path: path.to_owned(),
-                folder_allowed,
+                folder_allowed: kubeconfig.is_none(),
+                kubeconfig,
             });
         };
         let Some(spec) = value.get("spec") else {
@@ -36,7 +39,9 @@ pub fn references(source: &str, data: &[u8]) -> Result<Vec<Reference>, Fault> {
         match value.get("kind").and_then(Value::as_str) {
             Some("Cluster") => {
                 if let Some(path) = spec.get("kubeconfig").and_then(Value::as_str) {
-                    add("spec.kubeconfig".to_owned(), path, false);
+                    let context = spec.get("context").and_then(Value::as_str);
+                    let context = context.map(str::to_owned);
+                    add("spec.kubeconfig".to_owned(), path, Some(context));
                 }
             }
             Some("CompositeApp") => {
@@ -50,7 +55,7 @@ pub fn references(source: &str, data: &[u8]) -> Result<Vec<Reference>, Fault> {
                     let manifests = app.get("manifests").and_then(Value::as_sequence);
                     for (m, manifest) in manifests.into_iter().flatten().enumerate() {
                         if let Some(path) = manifest.as_str() {
-                            add(format!("spec.apps[{a}].manifests[{m}]"), path, true);
+                            add(format!("spec.apps[{a}].manifests[{m}]"), path, None);
                         }
                     }
                 }

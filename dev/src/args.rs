@@ -51,6 +51,15 @@ pub struct Up {
     /// times.
     #[arg(long = "cluster", value_name = "NAME=KUBECONFIG", value_parser = real_cluster)]
     pub real: Vec<(String, PathBuf)>,
+    /// Command that the kubeconfig of a Cluster document may run to get credentials; may be given
+    /// several times. None may by default.
+    #[arg(
+        long = "allow-exec",
+        env = "MUSTER_ALLOW_EXEC",
+        value_name = "COMMAND",
+        value_delimiter = ','
+    )]
+    pub allow_exec: Vec<String>,
     /// Where everything is kept; made when absent [default: ~/.local/share/muster].
     #[arg(long, env = "MUSTER_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
@@ -189,6 +198,8 @@ pub struct WorkerChild {
     pub temporal: Option<String>,
     #[arg(long)]
     pub key_file: PathBuf,
+    #[arg(long)]
+    pub allow_exec: Vec<String>,
 }
 
 #[derive(Debug, Clone, Args)]

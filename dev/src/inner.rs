@@ -33,7 +33,8 @@ pub async fn api(child: ApiChild) -> anyhow::Result<()> {
 
 pub async fn worker(child: WorkerChild) -> anyhow::Result<()> {
     begin();
-    let config = worker::Config::embedded(&child.store, server(child.temporal), child.key_file);
+    let mut config = worker::Config::embedded(&child.store, server(child.temporal), child.key_file);
+    config.allow_exec = child.allow_exec;
     worker::run_reporting(config, stopped(), ready).await?;
     Ok(())
 }

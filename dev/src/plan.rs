@@ -32,6 +32,7 @@ pub struct Plan {
     pub temporal_ui: Option<u16>,
     clusters: usize,
     real: Vec<(String, PathBuf)>,
+    allow_exec: Vec<String>,
     pub endpoints: Endpoints,
     pub ports: Loopback,
 }
@@ -94,6 +95,7 @@ impl Plan {
             temporal_ui,
             clusters,
             real,
+            allow_exec: up.allow_exec.clone(),
             endpoints,
             ports: machine,
         })
@@ -160,7 +162,11 @@ impl Plan {
     }
 
     pub fn worker_arguments(&self) -> Vec<OsString> {
-        self.common_arguments()
+        let mut arguments = self.common_arguments();
+        for command in &self.allow_exec {
+            arguments.extend(["--allow-exec".into(), command.into()]);
+        }
+        arguments
     }
 
     fn common_arguments(&self) -> Vec<OsString> {

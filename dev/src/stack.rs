@@ -23,6 +23,8 @@ use temporal::{
 const RETENTION: u32 = 30;
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// How long a real cluster has to say which version it is.
+const GREETING: Duration = Duration::from_secs(3);
 
 /// Hears what the stack has to tell, line by line.
 pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
@@ -55,7 +57,10 @@ impl Stack {
             )),
         };
         match result {
-            Ok(()) => Ok(stack),
+            Ok(()) => {
+                stack.greet_real_clusters(&up, &say).await;
+                Ok(stack)
+            }
             Err(error) => {
                 stack.down(&say, std::future::pending()).await;
                 Err(error)
@@ -140,6 +145,25 @@ impl Stack {
         }
         self.of("worker").await?;
         self.write()
+    }
+
+    /// Says which version the real clusters have, or why one does not answer: behind the fault
+    /// switch Muster itself only sees lost connections.
+    async fn greet_real_clusters(&self, up: &Up, say: &Say) {
+        if !up.starts(Part::Clusters) {
+            return;
+        }
+        let real = self.folder.kept().map(|kept| kept.real).unwrap_or_default();
+        for (name, kubeconfig) in real {
+            let version = sandbox::host::version(&kubeconfig);
+            let answer = tokio::time::timeout(GREETING, version).await;
+            match answer.unwrap_or_else(|_| Err("no answer".to_owned())) {
+                Ok(version) => say(&format!("real+{name} answers: Kubernetes {version}")),
+                Err(cause) => say(&format!(
+                    "real+{name} does not answer yet: {cause}; it is used as soon as it does"
+                )),
+            }
+        }
     }
 
     async fn of(&self, name: &str) -> anyhow::Result<()> {

@@ -31,8 +31,8 @@ fn refused(cause: impl std::fmt::Display) -> NetError {
     NetError::new(Stage::Credentials, format!("kubeconfig: {cause}"))
 }
 
-/// Reads a kubeconfig. Exec plugins run only if their command is on the allow list: a document
-/// that users upload must not start programs on the worker's machine.
+/// Reads a kubeconfig. A document that users upload must not reach into the worker's machine: exec
+/// plugins run only if their command is on the allow list, and files are not read.
 pub async fn read(
     text: &str,
     context: Option<&str>,
@@ -46,6 +46,7 @@ pub async fn read(
         cluster: None,
         user: None,
     };
+    check_files(&kubeconfig, context)?;
     let explicit_proxy = kubeconfig.clusters.iter().any(|c| {
         c.cluster
             .as_ref()
@@ -72,12 +73,63 @@ fn unauthorized(error: &AuthError) -> NetError {
     }
 }
 
+/// A file's path would be one of this machine.
+fn check_files(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<(), NetError> {
+    let chosen = context.or(kubeconfig.current_context.as_deref());
+    let Some(chosen) = kubeconfig
+        .contexts
+        .iter()
+        .find(|entry| Some(entry.name.as_str()) == chosen)
+        .and_then(|entry| entry.context.as_ref())
+    else {
+        return Ok(());
+    };
+    let mut named = Vec::new();
+    let clusters = kubeconfig.clusters.iter();
+    for cluster in clusters.filter(|entry| entry.name == chosen.cluster) {
+        let cluster = cluster.cluster.as_ref();
+        let file = cluster.and_then(|cluster| cluster.certificate_authority.as_ref());
+        named.push(("certificate-authority", file.is_some()));
+    }
+    let users = kubeconfig.auth_infos.iter();
+    for user in users.filter(|entry| Some(&entry.name) == chosen.user.as_ref()) {
+        let Some(user) = &user.auth_info else {
+            continue;
+        };
+        named.extend([
+            ("tokenFile", user.token_file.is_some()),
+            ("client-certificate", user.client_certificate.is_some()),
+            ("client-key", user.client_key.is_some()),
+        ]);
+    }
+    match named.iter().find(|(_, is)| *is) {
+        Some((setting, _)) => Err(refused(format!(
+            "it names a file with {setting}, which a worker does not read; apply the Cluster document with `muster apply -f`, which sends the file's content"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Variables that choose what a program's name means, or what is loaded into it.
+fn chooses_code(variable: &str) -> bool {
+    variable == "PATH" || variable.starts_with("LD_") || variable.starts_with("DYLD_")
+}
+
 fn check_exec(config: &Config, allowed: &[String]) -> Result<(), NetError> {
     if let Some(exec) = &config.auth_info.exec {
         let command = exec.command.as_deref().unwrap_or_default();
         if !allowed.iter().any(|a| a == command) {
             return Err(refused(format!(
-                "exec plugin {command:?} is not on the worker's allow list"
+                "exec plugin {command:?} is not on the worker's allow list; start muster-worker with --allow-exec {command} (MUSTER_ALLOW_EXEC)"
+            )));
+        }
+        let variables = exec.env.iter().flatten();
+        if let Some(variable) = variables
+            .filter_map(|pair| pair.get("name"))
+            .find(|name| chooses_code(name))
+        {
+            return Err(refused(format!(
+                "exec plugin {command:?} may not set {variable}: it would choose another program"
             )));
         }
     }
@@ -162,6 +214,13 @@ fn impersonation(config: &Config, headers: &mut HeaderMap) -> Result<(), NetErro
     }
     for group in who.impersonate_groups.iter().flatten() {
         headers.append("impersonate-group", group.parse().map_err(refused)?);
+    }
+    for (key, values) in who.impersonate_user_extra.iter().flatten() {
+        let name = http::HeaderName::try_from(format!("impersonate-extra-{key}"));
+        let name = name.map_err(|_| refused(format!("as-user-extra {key:?} is no header")))?;
+        for value in values {
+            headers.append(name.clone(), value.parse().map_err(refused)?);
+        }
     }
     Ok(())
 }

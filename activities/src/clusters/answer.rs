@@ -41,7 +41,10 @@ fn states_absence(status: &Value) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
     Credentials,
+    /// The server's name was not resolved.
+    Dns,
     Connect,
+    /// The server was reached and is not trusted, or does not trust us.
     Tls,
     /// The send window had closed.
     Window,
@@ -81,6 +84,8 @@ impl NetError {
     pub fn failure(&self) -> Failure {
         let code = match self.stage {
             Stage::Credentials => "kubeconfig",
+            Stage::Dns => "dns",
+            Stage::Tls => "tls",
             Stage::Timeout => "timeout",
             Stage::Reset => "reset",
             _ => "unreachable",

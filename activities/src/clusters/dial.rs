@@ -16,11 +16,11 @@ use hyper_util::{
     rt::TokioIo,
 };
 use rustls::pki_types::ServerName;
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::{Instant, timeout},
+    time::{Instant, timeout_at},
 };
 use tower::Service;
 
@@ -57,21 +57,21 @@ impl Target {
             .port_u16()
             .unwrap_or(if self.tls.is_some() { 443 } else { 80 })
     }
+
+    /// No connection came up; `how` says why.
+    fn failed(&self, how: &str) -> NetError {
+        let space = if how.starts_with(':') { "" } else { " " };
+        NetError::new(
+            Stage::Connect,
+            format!("connect to {}:{}{space}{how}", self.host(), self.port()),
+        )
+    }
 }
 
 /// Dials within a time. Nothing of a request has left when this fails.
 pub async fn dial(target: &Target, within: Duration) -> Result<Connection, NetError> {
-    match timeout(within, connect(target)).await {
-        Ok(result) => result,
-        Err(_) => Err(NetError::new(
-            Stage::Connect,
-            format!("connect to {}:{} timed out", target.host(), target.port()),
-        )),
-    }
-}
-
-async fn connect(target: &Target) -> Result<Connection, NetError> {
-    let tcp = tcp(target).await?;
+    let until = Instant::now() + within;
+    let tcp = tcp(target, until).await?;
     let _ = tcp.set_nodelay(true);
     let gate = Gate::new();
     let gated = Gated::new(tcp, gate.clone());
@@ -79,12 +79,10 @@ async fn connect(target: &Target) -> Result<Connection, NetError> {
         None => Box::new(gated),
         Some((config, name)) => {
             let tls = tokio_rustls::TlsConnector::from(config.clone());
-            Box::new(tls.connect(name.clone(), gated).await.map_err(|e| {
-                NetError::new(
-                    Stage::Tls,
-                    format!("tls with {}: {}", target.host(), root_cause(&e)),
-                )
-            })?)
+            match timeout_at(until, tls.connect(name.clone(), gated)).await {
+                Ok(connected) => Box::new(connected.map_err(|error| untrusted(target, &error))?),
+                Err(_) => return Err(target.failed("timed out during the TLS handshake")),
+            }
         }
     };
     let (sender, connection) = Builder::new()
@@ -102,21 +100,77 @@ async fn connect(target: &Target) -> Result<Connection, NetError> {
     })
 }
 
-async fn tcp(target: &Target) -> Result<TcpStream, NetError> {
-    let refused = |cause: String| {
+/// What is wrong with the server's certificate, or the handshake.
+fn untrusted(target: &Target, error: &io::Error) -> NetError {
+    use rustls::CertificateError as Bad;
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let certificate = match inner {
+        Some(rustls::Error::InvalidCertificate(bad)) => match bad {
+            Bad::UnknownIssuer | Bad::BadSignature => {
+                "is signed by an authority the kubeconfig does not trust"
+            }
+            Bad::Expired | Bad::ExpiredContext { .. } => "has expired",
+            Bad::NotValidYet | Bad::NotValidYetContext { .. } => "is not valid yet",
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
+                "is for another name; tls-server-name of the kubeconfig can name it"
+            }
+            _ => "is not acceptable",
+        },
+        // Something else answers there, or the connection was lost.
+        _ => {
+            let cause = format!("TLS with {}: {}", target.host(), root_cause(error));
+            let stage = match inner {
+                Some(_) => Stage::Tls,
+                None => Stage::Connect,
+            };
+            return NetError::new(stage, cause);
+        }
+    };
+    NetError::new(
+        Stage::Tls,
+        format!("TLS: the certificate of {} {certificate}", target.host()),
+    )
+}
+
+async fn tcp(target: &Target, until: Instant) -> Result<TcpStream, NetError> {
+    match &target.proxy {
+        None => direct(target, until).await,
+        Some(proxy) => match timeout_at(until, through(target, proxy)).await {
+            Ok(result) => result,
+            Err(_) => Err(target.failed("through its proxy timed out")),
+        },
+    }
+}
+
+async fn direct(target: &Target, until: Instant) -> Result<TcpStream, NetError> {
+    let unresolved = |cause: &str| {
         NetError::new(
-            Stage::Connect,
-            format!("connect to {}:{}: {cause}", target.host(), target.port()),
+            Stage::Dns,
+            format!("the name {} cannot be resolved{cause}", target.host()),
         )
     };
-    let Some(proxy) = &target.proxy else {
-        return TcpStream::connect((target.host(), target.port()))
-            .await
-            .map_err(|e| refused(e.to_string()));
+    let lookup = tokio::net::lookup_host((target.host(), target.port()));
+    let addresses: Vec<_> = match timeout_at(until, lookup).await {
+        Ok(Ok(found)) => found.collect(),
+        Ok(Err(_)) => return Err(unresolved("")),
+        Err(_) => return Err(unresolved(" in time")),
     };
+    match timeout_at(until, TcpStream::connect(addresses.as_slice())).await {
+        Ok(Ok(tcp)) => Ok(tcp),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Err(target.failed(": connection refused"))
+        }
+        Ok(Err(error)) => Err(target.failed(&format!(": {error}"))),
+        Err(_) => Err(target.failed("timed out")),
+    }
+}
+
+async fn through(target: &Target, proxy: &Uri) -> Result<TcpStream, NetError> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
-    let through = |cause: String| {
+    let failed = |cause: String| {
         NetError::new(
             Stage::Connect,
             format!("proxy {}: {cause}", proxy.host().unwrap_or_default()),
@@ -132,14 +186,14 @@ async fn tcp(target: &Target) -> Result<TcpStream, NetError> {
                 .call(target.uri.clone())
                 .await
                 .map(TokioIo::into_inner)
-                .map_err(|e| through(root_cause(&e)))
+                .map_err(|e| failed(root_cause(&e)))
         }
         Some("socks5") => SocksV5::new(proxy.clone(), connector)
             .call(target.uri.clone())
             .await
             .map(TokioIo::into_inner)
-            .map_err(|e| through(root_cause(&e))),
-        other => Err(through(format!(
+            .map_err(|e| failed(root_cause(&e))),
+        other => Err(failed(format!(
             "scheme {:?} is not supported",
             other.unwrap_or_default()
         ))),

@@ -41,6 +41,7 @@ pub use error::Error;
 pub use fault::{Fault, FaultError, FaultKind, Filter};
 pub use finalizer::FINALIZER;
 pub use log::LogEntry;
+pub use proxy::version;
 pub use request::{UnknownVerb, Verb};
 
 pub use served::Healed;

@@ -12,8 +12,9 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri, Version};
 use http_body_util::Full;
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::TokioExecutor;
 
 use super::backend::{Backend, Gone};
@@ -22,12 +23,39 @@ use upstream::Upstream;
 
 mod upstream;
 
+/// The version of the real cluster that the kubeconfig's current context names.
+///
+/// # Errors
+/// Why it cannot be asked or does not answer; never with a credential.
+pub async fn version(kubeconfig: &Path) -> Result<String, String> {
+    let proxy = Proxy::open(kubeconfig).map_err(|error| error.to_string())?;
+    proxy.version().await.map_err(|gone| gone.0)
+}
+
 /// A real API server.
 pub(crate) struct Proxy {
     /// Scheme and authority, and a path prefix if the server has one.
     server: Uri,
     identity: Identity,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    /// Whom the server is to take us for.
+    impersonation: HeaderMap,
+    route: Route,
+}
+
+/// The way to the server.
+enum Route {
+    Direct(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
+    /// Through the kubeconfig's `proxy-url`.
+    Tunnel(Client<HttpsConnector<Tunnel<HttpConnector>>, Full<Bytes>>),
+}
+
+impl Route {
+    fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+        match self {
+            Self::Direct(client) => client.request(request),
+            Self::Tunnel(client) => client.request(request),
+        }
+    }
 }
 
 /// How the proxy says who it is; client certificates are in the client.
@@ -58,12 +86,39 @@ impl Proxy {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         tcp.enforce_http(false);
-        let connector = connector.enable_http1().wrap_connector(tcp);
+        let connector = connector.enable_http1();
+        let client = Client::builder(TokioExecutor::new());
+        let route = match upstream.through {
+            None => Route::Direct(client.build(connector.wrap_connector(tcp))),
+            Some(through) => {
+                let mut tunnel = Tunnel::new(through.address, tcp);
+                if let Some(authorization) = through.authorization {
+                    tunnel = tunnel.with_auth(authorization);
+                }
+                Route::Tunnel(client.build(connector.wrap_connector(tunnel)))
+            }
+        };
         Ok(Self {
             server: upstream.server,
             identity: upstream.identity,
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            impersonation: upstream.impersonation,
+            route,
         })
+    }
+
+    /// The server's version, asked for now.
+    pub async fn version(&self) -> Result<String, Gone> {
+        let request = Request::get("/version").body(Bytes::new());
+        let request = request.map_err(|error| Gone(error.to_string()))?;
+        let answer = self.forward(request).await?;
+        let code = answer.status();
+        let body = axum::body::to_bytes(answer.into_body(), 1 << 16).await;
+        let body = body.map_err(|error| Gone(chain(&error)))?;
+        let version: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        match version["gitVersion"].as_str() {
+            Some(version) if code.is_success() => Ok(version.to_owned()),
+            _ => Err(Gone(format!("GET /version was answered with {code}"))),
+        }
     }
 
     fn target(&self, asked: &Uri) -> Result<Uri, Gone> {
@@ -102,7 +157,10 @@ impl Proxy {
         headers.remove(HOST);
         headers.remove(AUTHORIZATION);
         self.identify(headers).await?;
-        let answer = self.client.request(request.map(Full::new)).await;
+        for (name, value) in &self.impersonation {
+            headers.append(name.clone(), value.clone());
+        }
+        let answer = self.route.request(request.map(Full::new)).await;
         let mut answer = answer.map_err(|error| Gone(chain(&error)))?;
         strip(answer.headers_mut());
         *answer.version_mut() = Version::HTTP_11;

@@ -43,11 +43,12 @@ async fn requests_carry_host_prefix_and_credentials() {
     let request = completed(&kubeconfig(
         "http://127.0.0.1:8001",
         "",
-        "{as: jane, as-groups: [x, y]}",
+        "{as: jane, as-groups: [x, y], as-user-extra: {scopes: [view]}}",
     ))
     .await;
     assert!(!request.headers().contains_key("authorization"));
     assert_eq!(request.headers()["impersonate-user"], "jane");
+    assert_eq!(request.headers()["impersonate-extra-scopes"], "view");
     assert_eq!(
         request
             .headers()
@@ -75,6 +76,13 @@ async fn programs_run_only_if_the_operator_allowed_them() {
         panic!("it fails")
     };
     assert!(!error.to_string().contains("allow list"), "{error}");
+    // The name on the list must keep meaning the same program.
+    let elsewhere = user.replace("command:", "env: [{name: PATH, value: /tmp}], command:");
+    let text = kubeconfig("http://127.0.0.1:1", "", &elsewhere);
+    let Err(error) = read(&text, None, &allowed).await else {
+        panic!("refused")
+    };
+    assert!(error.to_string().contains("may not set PATH"), "{error}");
 }
 
 #[tokio::test]
@@ -114,7 +122,12 @@ async fn a_kubeconfig_that_cannot_be_read_says_why() {
                 "{}",
             ),
             None,
-            "/nonexistent",
+            "names a file with certificate-authority",
+        ),
+        (
+            &kubeconfig("https://127.0.0.1:1", "", "{tokenFile: /etc/passwd}"),
+            None,
+            "names a file with tokenFile",
         ),
     ];
     for (text, context, expected) in cases {

@@ -1,12 +1,13 @@
 //! Reads a kubeconfig: where the real API server is and how to be let in.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::Uri;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -22,7 +23,17 @@ pub(super) struct Upstream {
     /// The name in the server's certificate, if it is not the address.
     pub server_name: Option<ServerName<'static>>,
     pub identity: Identity,
+    /// `Impersonate-…` headers.
+    pub impersonation: HeaderMap,
+    /// The kubeconfig's `proxy-url`.
+    pub through: Option<Through>,
     pub tls: ClientConfig,
+}
+
+/// An HTTP proxy.
+pub(super) struct Through {
+    pub address: Uri,
+    pub authorization: Option<HeaderValue>,
 }
 
 #[derive(Deserialize)]
@@ -64,6 +75,7 @@ struct ClusterEntry {
     certificate_authority: Option<PathBuf>,
     certificate_authority_data: Option<String>,
     tls_server_name: Option<String>,
+    proxy_url: Option<String>,
     #[serde(default)]
     insecure_skip_tls_verify: bool,
 }
@@ -87,6 +99,13 @@ struct UserEntry {
     client_key_data: Option<String>,
     username: Option<String>,
     password: Option<String>,
+    #[serde(rename = "as")]
+    impersonate: Option<String>,
+    as_uid: Option<String>,
+    #[serde(default)]
+    as_groups: Vec<String>,
+    #[serde(default)]
+    as_user_extra: BTreeMap<String, Vec<String>>,
     exec: Option<serde::de::IgnoredAny>,
     auth_provider: Option<serde::de::IgnoredAny>,
 }
@@ -125,7 +144,7 @@ impl Upstream {
 
     fn of(cluster: &ClusterEntry, user: &UserEntry, folder: &Path) -> Result<Self, String> {
         if user.exec.is_some() || user.auth_provider.is_some() {
-            return Err("credentials from plugins are not supported here".to_owned());
+            return Err("credentials from plugins cannot be used behind the fault switch; register the cluster with a Cluster document instead (`muster apply -f`, and --allow-exec)".to_owned());
         }
         let server: Uri = cluster
             .server
@@ -145,6 +164,8 @@ impl Upstream {
             server,
             server_name,
             identity: identity(user, folder)?,
+            impersonation: impersonation(user)?,
+            through: through(cluster)?,
             tls: tls(cluster, user, folder)?,
         })
     }
@@ -162,6 +183,53 @@ fn identity(user: &UserEntry, folder: &Path) -> Result<Identity, String> {
         (Some(name), Some(password)) => Ok(Identity::Header(basic(name, password)?)),
         _ => Ok(Identity::Connection),
     }
+}
+
+fn impersonation(user: &UserEntry) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    let mut add = |name: &str, value: &str| -> Result<(), String> {
+        let name = HeaderName::try_from(name)
+            .map_err(|_| format!("its {name:?} cannot be a header's name"))?;
+        let value = HeaderValue::try_from(value)
+            .map_err(|_| "whom it impersonates cannot be a header's value".to_owned())?;
+        headers.append(name, value);
+        Ok(())
+    };
+    for (name, values) in [
+        ("impersonate-user", user.impersonate.as_slice()),
+        ("impersonate-uid", user.as_uid.as_slice()),
+        ("impersonate-group", user.as_groups.as_slice()),
+    ] {
+        values.iter().try_for_each(|value| add(name, value))?;
+    }
+    for (key, values) in &user.as_user_extra {
+        let name = format!("impersonate-extra-{key}");
+        values.iter().try_for_each(|value| add(&name, value))?;
+    }
+    Ok(headers)
+}
+
+fn through(cluster: &ClusterEntry) -> Result<Option<Through>, String> {
+    let Some(text) = cluster.proxy_url.as_deref().filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let address: Uri = text
+        .parse()
+        .map_err(|_| "its proxy-url is no address".to_owned())?;
+    if address.scheme_str() != Some("http") {
+        return Err("its proxy-url is not http://, which is all that is supported here".to_owned());
+    }
+    let user = address
+        .authority()
+        .and_then(|authority| authority.as_str().rsplit_once('@'))
+        .map(|(user, _)| user.split_once(':').unwrap_or((user, "")));
+    let authorization = user
+        .map(|(name, password)| basic(name, password))
+        .transpose()?;
+    Ok(Some(Through {
+        address,
+        authorization,
+    }))
 }
 
 fn tls(cluster: &ClusterEntry, user: &UserEntry, folder: &Path) -> Result<ClientConfig, String> {
@@ -183,7 +251,9 @@ fn tls(cluster: &ClusterEntry, user: &UserEntry, folder: &Path) -> Result<Client
         )?;
         if let Some(authority) = authority {
             for certificate in certificates(&authority, "certificate-authority")? {
-                roots.add(certificate).map_err(|error| error.to_string())?;
+                roots.add(certificate).map_err(|error| {
+                    format!("its certificate-authority cannot be used: {error}")
+                })?;
             }
         }
         builder.with_root_certificates(roots)
@@ -207,7 +277,7 @@ fn tls(cluster: &ClusterEntry, user: &UserEntry, folder: &Path) -> Result<Client
                 .map_err(|_| "its client-key is no PEM key".to_owned())?;
             builder
                 .with_client_auth_cert(chain, key)
-                .map_err(|error| error.to_string())
+                .map_err(|error| format!("its client-certificate cannot be used: {error}"))
         }
         None => Ok(builder.with_no_client_auth()),
     }
@@ -362,6 +432,33 @@ mod tests {
     }
 
     #[test]
+    fn the_way_to_the_server_and_whom_to_be_taken_for_are_read() {
+        let upstream = read(
+            "server: 'https://x', proxy-url: 'http://me:secret@127.0.0.1:3128'",
+            "token: t, as: jane, as-groups: [a, b], as-user-extra: {scopes: [view]}",
+        )
+        .unwrap();
+        let through = upstream.through.unwrap();
+        assert_eq!(through.address.port_u16(), Some(3128));
+        assert!(through.authorization.unwrap().is_sensitive());
+        let shown: Vec<String> = upstream
+            .impersonation
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "impersonate-user=jane",
+                "impersonate-group=a",
+                "impersonate-group=b",
+                "impersonate-extra-scopes=view"
+            ]
+        );
+        assert!(read("server: 'https://x'", "").unwrap().through.is_none());
+    }
+
+    #[test]
     fn a_kubeconfig_that_cannot_be_used_says_why_without_its_secrets() {
         let server = "server: 'https://127.0.0.1:6443'";
         for (cluster, user, reason) in [
@@ -383,6 +480,11 @@ mod tests {
                 "client-key",
             ),
             (server, "token: [secret]", "not a kubeconfig"),
+            (
+                "server: 'https://x', proxy-url: 'socks5://secret@x'",
+                "",
+                "proxy-url",
+            ),
         ] {
             let error = read(cluster, user).err().unwrap();
             assert!(error.contains(reason), "{error}");
