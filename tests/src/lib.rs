@@ -1,8 +1,10 @@
-//! What the suites across crates share: a whole stack in one process, a client, an inventory.
+//! What the suites across crates share: a whole stack in one process, real control planes, a
+//! client, an inventory.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub mod client;
 pub mod clusters;
+pub mod control_plane;
 pub mod documents;
 pub mod logs;
 pub mod stack;

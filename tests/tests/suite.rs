@@ -4,6 +4,7 @@
 mod suite {
     mod applications;
     mod cases;
+    mod control_plane;
     mod engine;
     mod house;
     mod terminate;
