@@ -10,7 +10,7 @@ pub mod logs;
 pub mod stack;
 
 pub use client::Dig;
-pub use stack::Stack;
+pub use stack::{At, Stack};
 
 use std::{future::Future, time::Duration};
 

@@ -1,6 +1,10 @@
-//! Temporal's dev server, sandbox clusters, store, api and worker, in one process on free ports.
+//! Temporal's dev server, clusters, store, api and worker, in one process on free ports.
 
-use crate::{client::Dig, documents, logs, until};
+use crate::{
+    client::Dig,
+    control_plane::{self, ControlPlane, Lease},
+    documents, logs, until,
+};
 use sandbox::host::{ClusterSpec, Fault, FaultKind, Host, HostConfig, LogEntry, Verb};
 use std::{path::PathBuf, sync::OnceLock, time::Duration};
 use tempfile::TempDir;
@@ -23,6 +27,15 @@ impl Part {
     }
 }
 
+/// Which API servers a test runs on, always behind the fault switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// Sandbox clusters of this process.
+    Sandbox,
+    /// Control planes of real binaries; a test is skipped where there are none.
+    RealServers,
+}
+
 pub struct Stack {
     pub host: Host,
     pub channel: Channel,
@@ -30,6 +43,8 @@ pub struct Stack {
     pub dir: TempDir,
     worker: Option<Part>,
     api: Option<Part>,
+    /// The real control planes behind the switch, if that is where it runs.
+    lease: Option<Lease>,
 }
 
 /// The Temporal CLI, found or fetched once per process.
@@ -60,6 +75,30 @@ impl Stack {
             .collect();
         Self::start_with(HostConfig {
             clusters,
+            ..HostConfig::default()
+        })
+        .await
+    }
+
+    /// A stack with up to two clusters `c1` and `c2`, sandbox or real, registered alike; `None`
+    /// when there are no real ones, which is said.
+    pub async fn at(at: At, clusters: usize) -> Option<Self> {
+        if at == At::Sandbox {
+            return Some(Self::start(clusters).await);
+        }
+        let lease = control_plane::lease().await?;
+        let mut stack = Self::in_front_of(&lease.planes()[..clusters]).await;
+        stack.lease = Some(lease);
+        Some(stack)
+    }
+
+    /// A stack whose clusters are these control planes, `c1` …, behind the fault switch.
+    pub async fn in_front_of(planes: &[ControlPlane]) -> Self {
+        let cluster = |(i, plane): (usize, &ControlPlane)| {
+            ClusterSpec::proxy(format!("c{}", i + 1), plane.kubeconfig_file())
+        };
+        Self::start_with(HostConfig {
+            clusters: planes.iter().enumerate().map(cluster).collect(),
             ..HostConfig::default()
         })
         .await
@@ -105,6 +144,7 @@ impl Stack {
             dir,
             worker: None,
             api,
+            lease: None,
         };
         stack.start_worker();
         stack.register_clusters().await;
@@ -216,6 +256,9 @@ impl Stack {
         self.stop_worker().await;
         self.stop_api().await;
         self.host.shutdown().await;
+        if let Some(lease) = self.lease.take() {
+            lease.give_back().await;
+        }
     }
 }
 

@@ -1,11 +1,30 @@
 //! Suites across crates: each test has a stack of its own, with real Temporal and real HTTP.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+/// Two tests of each function: on sandbox clusters, and on real control planes.
+macro_rules! everywhere {
+    ($($test:ident,)+) => {
+        mod on_sandbox_clusters {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test(tests::At::Sandbox).await;
+            })+
+        }
+        mod on_real_servers {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test(tests::At::RealServers).await;
+            })+
+        }
+    };
+}
+
 mod suite {
     mod applications;
     mod cases;
     mod control_plane;
     mod engine;
     mod house;
+    mod objects;
     mod terminate;
 }

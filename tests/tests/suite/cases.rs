@@ -5,11 +5,25 @@ use futures_util::future::join_all;
 use proto::v1::{Connectivity, ContextState, DigState, ResourceState as R};
 use sandbox::host::{Fault, FaultKind, HostConfig, Verb};
 use tests::{
-    Stack,
+    At, Stack,
     clusters::{client, config_maps, inventory},
     documents::{App, Upload, config_map, config_maps as maps, fixture_f, on},
 };
 use tonic::Code;
+
+everywhere! {
+    case_1_2_and_21_all_resources_are_applied_then_deleted_and_a_second_life_is_a_new_context,
+    case_3_terminate_at_once_leaves_nothing_and_instantiated_never_follows_pre_terminate,
+    case_4_a_cluster_unreachable_from_the_start_costs_only_itself_and_is_caught_up,
+    case_5_one_reset_connection_is_retried_and_never_a_failure,
+    case_17_what_cannot_be_planned_is_refused_and_leaves_no_context,
+    case_22_one_kind_and_name_in_two_namespaces_or_api_groups_are_two_resources,
+    case_23_a_mandatory_cluster_is_deployed_also_when_any_of_names_it,
+    case_25_approve_twice_is_one_entry_and_a_change_takes_the_approval_back,
+    case_26_a_foreign_object_is_left_as_it_is_and_an_object_belongs_to_one_dig,
+    case_27_a_shared_namespace_goes_with_its_last_dig_and_is_kept_for_somebody_elses_object,
+    an_app_waits_for_its_dependency_and_says_so_and_a_delete_goes_the_other_way,
+}
 
 async fn kube(stack: &Stack, cluster: &str) -> ::kube::Client {
     client(&stack.host.cluster(cluster).unwrap().kubeconfig).await
@@ -32,10 +46,12 @@ async fn all_of(stack: &Stack, clusters: &[&str]) -> Vec<std::collections::BTree
     .await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_1_2_and_21_all_resources_are_applied_then_deleted_and_a_second_life_is_a_new_context()
-{
-    let stack = Stack::start(2).await;
+async fn case_1_2_and_21_all_resources_are_applied_then_deleted_and_a_second_life_is_a_new_context(
+    at: At,
+) {
+    let Some(stack) = Stack::at(at, 2).await else {
+        return;
+    };
     let before = all_of(&stack, &["c1", "c2"]).await;
     let (apps, spec) = fixture_f();
     let dig = stack.approved("f", &apps, &spec).await;
@@ -64,9 +80,12 @@ async fn case_1_2_and_21_all_resources_are_applied_then_deleted_and_a_second_lif
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_3_terminate_at_once_leaves_nothing_and_instantiated_never_follows_pre_terminate() {
-    let stack = Stack::start(2).await;
+async fn case_3_terminate_at_once_leaves_nothing_and_instantiated_never_follows_pre_terminate(
+    at: At,
+) {
+    let Some(stack) = Stack::at(at, 2).await else {
+        return;
+    };
     let before = all_of(&stack, &["c1", "c2"]).await;
     let (apps, spec) = fixture_f();
     let dig = stack.approved("f", &apps, &spec).await;
@@ -83,23 +102,14 @@ async fn case_3_terminate_at_once_leaves_nothing_and_instantiated_never_follows_
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_4_a_cluster_unreachable_from_the_start_costs_only_itself_and_is_caught_up() {
-    let stack = Stack::start(2).await;
+async fn case_4_a_cluster_unreachable_from_the_start_costs_only_itself_and_is_caught_up(at: At) {
+    let Some(stack) = Stack::at(at, 2).await else {
+        return;
+    };
     stack.fault("c1", FaultKind::BlackHole);
     let (apps, spec) = fixture_f();
     let dig = stack.approved("f", &apps, &spec).await;
     dig.instantiate().await.unwrap();
-    let status = dig
-        .until("c1 Retrying, c2 Applied", |s| {
-            s.count(R::Retrying) == 4 && s.count(R::Applied) == 2
-        })
-        .await;
-    assert_eq!(status.context(), Some(ContextState::Instantiating));
-    for name in ["r1", "r2", "r3", "r4"] {
-        let row = status.resource("c1", name);
-        assert!(row.last_error.is_some(), "{row:?}");
-    }
     let on_c1 = |s: &tests::client::Snapshot| {
         let clusters = s.head.apps.iter().flat_map(|a| &a.clusters);
         clusters
@@ -107,10 +117,18 @@ async fn case_4_a_cluster_unreachable_from_the_start_costs_only_itself_and_is_ca
             .map(|c| c.connectivity())
             .collect::<Vec<_>>()
     };
-    assert_eq!(
-        on_c1(&status),
-        [Connectivity::Retrying, Connectivity::Retrying]
-    );
+    // The head of a status is read before its rows.
+    let status = dig
+        .until("c1 Retrying, c2 Applied", |s| {
+            let told = on_c1(s) == [Connectivity::Retrying; 2];
+            told && s.count(R::Retrying) == 4 && s.count(R::Applied) == 2
+        })
+        .await;
+    assert_eq!(status.context(), Some(ContextState::Instantiating));
+    for name in ["r1", "r2", "r3", "r4"] {
+        let row = status.resource("c1", name);
+        assert!(row.last_error.is_some(), "{row:?}");
+    }
     assert!(!status.head.problems.is_empty());
     stack.heal("c1").await;
     let status = dig.until_instantiated().await;
@@ -119,9 +137,10 @@ async fn case_4_a_cluster_unreachable_from_the_start_costs_only_itself_and_is_ca
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_5_one_reset_connection_is_retried_and_never_a_failure() {
-    let stack = Stack::start(2).await;
+async fn case_5_one_reset_connection_is_retried_and_never_a_failure(at: At) {
+    let Some(stack) = Stack::at(at, 2).await else {
+        return;
+    };
     let reset = Fault::from(FaultKind::Reset)
         .verb(Verb::Apply)
         .of_kind("ConfigMap")
@@ -143,9 +162,10 @@ async fn case_5_one_reset_connection_is_retried_and_never_a_failure() {
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_17_what_cannot_be_planned_is_refused_and_leaves_no_context() {
-    let stack = Stack::start(1).await;
+async fn case_17_what_cannot_be_planned_is_refused_and_leaves_no_context(at: At) {
+    let Some(stack) = Stack::at(at, 1).await else {
+        return;
+    };
     let apply = |app: &'static [(&'static str, &'static str)], spec: String| {
         let mut upload = Upload::default();
         let apps: Vec<App> = app
@@ -209,9 +229,10 @@ async fn case_17_what_cannot_be_planned_is_refused_and_leaves_no_context() {
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_22_one_kind_and_name_in_two_namespaces_or_api_groups_are_two_resources() {
-    let stack = Stack::start(1).await;
+async fn case_22_one_kind_and_name_in_two_namespaces_or_api_groups_are_two_resources(at: At) {
+    let Some(stack) = Stack::at(at, 1).await else {
+        return;
+    };
     let text = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: same, namespace: one}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: same, namespace: two}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: one}\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: two}\n---\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: deployments.example.com}\nspec:\n  group: example.com\n  scope: Namespaced\n  names: {plural: deployments, singular: deployment, kind: Deployment, listKind: DeploymentList}\n  versions:\n  - name: v1\n    served: true\n    storage: true\n    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}\n---\napiVersion: example.com/v1\nkind: Deployment\nmetadata: {name: same}\nspec: {}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: same}\nspec:\n  selector: {matchLabels: {app: same}}\n  template:\n    metadata: {labels: {app: same}}\n    spec: {containers: [{name: c, image: i}]}\n";
     let before = all_of(&stack, &["c1"]).await;
     let dig = stack
@@ -234,9 +255,10 @@ async fn case_22_one_kind_and_name_in_two_namespaces_or_api_groups_are_two_resou
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_23_a_mandatory_cluster_is_deployed_also_when_any_of_names_it() {
-    let stack = Stack::start(2).await;
+async fn case_23_a_mandatory_cluster_is_deployed_also_when_any_of_names_it(at: At) {
+    let Some(stack) = Stack::at(at, 2).await else {
+        return;
+    };
     let spec = "  namespace: shop\n  placement:\n  - {app: \"*\", allOf: [{cluster: sandbox+c2}], anyOf: [{cluster: sandbox+c1}, {cluster: sandbox+c2}]}";
     let dig = stack
         .approved("x", &[App::new("a", config_map("m"))], spec)
@@ -252,9 +274,10 @@ async fn case_23_a_mandatory_cluster_is_deployed_also_when_any_of_names_it() {
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_25_approve_twice_is_one_entry_and_a_change_takes_the_approval_back() {
-    let stack = Stack::start(1).await;
+async fn case_25_approve_twice_is_one_entry_and_a_change_takes_the_approval_back(at: At) {
+    let Some(stack) = Stack::at(at, 1).await else {
+        return;
+    };
     let apps = [App::new("a", config_map("m"))];
     let dig = stack.created("x", &apps, &on(&["c1"])).await;
     let refused = dig.instantiate().await.unwrap_err();
@@ -288,10 +311,11 @@ async fn case_25_approve_twice_is_one_entry_and_a_change_takes_the_approval_back
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_26_a_foreign_object_is_left_as_it_is_and_an_object_belongs_to_one_dig() {
+async fn case_26_a_foreign_object_is_left_as_it_is_and_an_object_belongs_to_one_dig(at: At) {
     use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-    let stack = Stack::start(2).await;
+    let Some(stack) = Stack::at(at, 2).await else {
+        return;
+    };
     let kube = kube(&stack, "c1").await;
     let namespace: Namespace =
         serde_json::from_value(serde_json::json!({"metadata": {"name": "shop"}})).unwrap();
@@ -339,10 +363,13 @@ async fn case_26_a_foreign_object_is_left_as_it_is_and_an_object_belongs_to_one_
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_27_a_shared_namespace_goes_with_its_last_dig_and_is_kept_for_somebody_elses_object() {
+async fn case_27_a_shared_namespace_goes_with_its_last_dig_and_is_kept_for_somebody_elses_object(
+    at: At,
+) {
     use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-    let stack = Stack::start(1).await;
+    let Some(stack) = Stack::at(at, 1).await else {
+        return;
+    };
     let kube = kube(&stack, "c1").await;
     let namespaces: ::kube::Api<Namespace> = ::kube::Api::all(kube.clone());
     let one = stack
@@ -389,9 +416,10 @@ async fn case_27_a_shared_namespace_goes_with_its_last_dig_and_is_kept_for_someb
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_app_waits_for_its_dependency_and_says_so_and_a_delete_goes_the_other_way() {
-    let stack = Stack::start(2).await;
+async fn an_app_waits_for_its_dependency_and_says_so_and_a_delete_goes_the_other_way(at: At) {
+    let Some(stack) = Stack::at(at, 2).await else {
+        return;
+    };
     // c2 takes its time: the dependency is deployed only when it is, on all its clusters.
     stack.fault_where(
         "c2",

@@ -5,12 +5,21 @@ use proto::v1::{ContextState, ResourceState as R};
 use sandbox::host::{Fault, FaultKind, Verb};
 use std::time::{Duration, SystemTime};
 use tests::{
-    Dig, Stack,
+    At, Dig, Stack,
     clusters::{client, config_maps},
     documents::{App, config_maps as maps, on},
     until,
 };
 use tonic::Code;
+
+everywhere! {
+    case_9_a_row_that_was_never_sent_is_deleted_without_contact,
+    case_10_a_row_whose_answer_was_lost_is_deleted,
+    case_10b_an_apply_that_arrives_late_is_waited_for,
+    case_10c_a_worker_stopped_between_sent_and_the_request_sends_nothing_when_it_goes_on,
+    case_11_terminate_waits_for_an_unreachable_cluster_and_ends_when_it_is_back,
+    case_13_delete_of_nothing_succeeds_and_a_second_terminate_has_no_effect,
+}
 
 /// r1 and r2 Applied on c1, r3 in trouble by `fault`; then terminate.
 async fn r3_in_trouble(stack: &Stack, fault: Fault) -> Dig {
@@ -46,9 +55,10 @@ async fn terminated(dig: &Dig, context_states: &[&str]) {
 
 const COMPENSATED: &[&str] = &["Instantiating", "PreTerminate", "Terminating", "Terminated"];
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_9_a_row_that_was_never_sent_is_deleted_without_contact() {
-    let stack = Stack::start(2).await;
+async fn case_9_a_row_that_was_never_sent_is_deleted_without_contact(at: At) {
+    let Some(stack) = Stack::at(at, 2).await else {
+        return;
+    };
     stack.fault("c2", FaultKind::BlackHole);
     let dig = stack
         .approved(
@@ -71,9 +81,10 @@ async fn case_9_a_row_that_was_never_sent_is_deleted_without_contact() {
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_10_a_row_whose_answer_was_lost_is_deleted() {
-    let stack = Stack::start(1).await;
+async fn case_10_a_row_whose_answer_was_lost_is_deleted(at: At) {
+    let Some(stack) = Stack::at(at, 1).await else {
+        return;
+    };
     let dig = r3_in_trouble(&stack, Fault::from(FaultKind::DropReply).verb(Verb::Apply)).await;
     assert!(names_on(&stack, "c1").await.contains(&"r3".to_owned()));
     dig.terminate().await.unwrap();
@@ -83,9 +94,10 @@ async fn case_10_a_row_whose_answer_was_lost_is_deleted() {
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_10b_an_apply_that_arrives_late_is_waited_for() {
-    let stack = Stack::start(1).await;
+async fn case_10b_an_apply_that_arrives_late_is_waited_for(at: At) {
+    let Some(stack) = Stack::at(at, 1).await else {
+        return;
+    };
     let dig = r3_in_trouble(
         &stack,
         Fault::from(FaultKind::Late { ms: 3_000 }).verb(Verb::Apply),
@@ -103,20 +115,23 @@ async fn case_10b_an_apply_that_arrives_late_is_waited_for() {
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_10c_a_worker_stopped_between_sent_and_the_request_sends_nothing_when_it_goes_on() {
+async fn case_10c_a_worker_stopped_between_sent_and_the_request_sends_nothing_when_it_goes_on(
+    at: At,
+) {
     // One namespace for all objects, one name that no other test uses: the fail point is a file.
+    let stopped = match at {
+        At::Sandbox => "stopped",
+        At::RealServers => "stopped-really",
+    };
     let dir = tests::stack::failpoints();
-    let point = dir.join("before-send-ConfigMap-stopped");
+    let point = dir.join(format!("before-send-ConfigMap-{stopped}"));
     std::fs::write(&point, "").unwrap();
-    let reached = dir.join("before-send-ConfigMap-stopped.reached");
-    let stack = Stack::start(1).await;
+    let reached = dir.join(format!("before-send-ConfigMap-{stopped}.reached"));
+    let Some(stack) = Stack::at(at, 1).await else {
+        return;
+    };
     let dig = stack
-        .approved(
-            "x",
-            &[App::new("a", maps(&["r1", "stopped"]))],
-            &on(&["c1"]),
-        )
+        .approved("x", &[App::new("a", maps(&["r1", stopped]))], &on(&["c1"]))
         .await;
     dig.instantiate().await.unwrap();
     until("the worker stands between open and send", || async {
@@ -135,16 +150,17 @@ async fn case_10c_a_worker_stopped_between_sent_and_the_request_sends_nothing_wh
     dig.until_instantiated().await;
     let applies = stack.asked("c1", Verb::Apply);
     assert_eq!(
-        applies.iter().filter(|n| *n == "stopped").count(),
+        applies.iter().filter(|n| *n == stopped).count(),
         1,
         "{applies:?}"
     );
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_11_terminate_waits_for_an_unreachable_cluster_and_ends_when_it_is_back() {
-    let stack = Stack::start(2).await;
+async fn case_11_terminate_waits_for_an_unreachable_cluster_and_ends_when_it_is_back(at: At) {
+    let Some(stack) = Stack::at(at, 2).await else {
+        return;
+    };
     let dig = stack
         .approved(
             "x",
@@ -173,9 +189,10 @@ async fn case_11_terminate_waits_for_an_unreachable_cluster_and_ends_when_it_is_
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn case_13_delete_of_nothing_succeeds_and_a_second_terminate_has_no_effect() {
-    let stack = Stack::start(1).await;
+async fn case_13_delete_of_nothing_succeeds_and_a_second_terminate_has_no_effect(at: At) {
+    let Some(stack) = Stack::at(at, 1).await else {
+        return;
+    };
     let dig = stack
         .approved("x", &[App::new("a", maps(&["r1", "r2"]))], &on(&["c1"]))
         .await;

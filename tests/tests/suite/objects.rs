@@ -1,0 +1,171 @@
+//! Objects that make trouble: cases 12, 14 and 24 of spec §8, and objects of a megabyte.
+
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::Patch;
+use proto::v1::{ContextState, ResourceState as R};
+use sandbox::host::{Fault, FaultKind, Verb};
+use serde_json::json;
+use tests::{
+    At, Stack,
+    clusters::{client, inventory},
+    documents::{App, config_maps as maps, on},
+};
+
+everywhere! {
+    case_12_a_refused_delete_is_terminate_failed_and_terminate_again_drives_only_that_one,
+    case_14_a_finalizer_is_waited_for,
+    case_24_a_resource_waits_for_its_definition_and_goes_before_it,
+    objects_of_a_megabyte_go_in_and_out,
+}
+
+async fn kube(stack: &Stack) -> ::kube::Client {
+    client(&stack.host.cluster("c1").unwrap().kubeconfig).await
+}
+
+async fn case_12_a_refused_delete_is_terminate_failed_and_terminate_again_drives_only_that_one(
+    at: At,
+) {
+    let Some(stack) = Stack::at(at, 1).await else {
+        return;
+    };
+    let before = inventory(&kube(&stack).await).await;
+    let dig = stack
+        .approved("x", &[App::new("a", maps(&["r1", "r2"]))], &on(&["c1"]))
+        .await;
+    dig.instantiate().await.unwrap();
+    dig.until_instantiated().await;
+    let refused = Fault::from(FaultKind::Status { code: 403 });
+    stack.fault_where("c1", refused.verb(Verb::Delete).named("r2"));
+    dig.terminate().await.unwrap();
+    let status = dig.until_context(ContextState::TerminateFailed).await;
+    assert_eq!(status.state("c1", "r1"), R::Deleted);
+    assert_eq!(status.state("c1", "r2"), R::Failed);
+    stack.heal("c1").await;
+    stack.host.clear_log("c1").unwrap();
+    dig.terminate().await.unwrap();
+    dig.until_terminated().await;
+    assert_eq!(stack.asked("c1", Verb::Delete), ["r2", "shop"]);
+    assert_eq!(inventory(&kube(&stack).await).await, before);
+    stack.end().await;
+}
+
+async fn case_14_a_finalizer_is_waited_for(at: At) {
+    let Some(stack) = Stack::at(at, 1).await else {
+        return;
+    };
+    let before = inventory(&kube(&stack).await).await;
+    let dig = stack
+        .approved("x", &[App::new("a", maps(&["r1", "r2"]))], &on(&["c1"]))
+        .await;
+    dig.instantiate().await.unwrap();
+    dig.until_instantiated().await;
+    let objects: ::kube::Api<ConfigMap> = ::kube::Api::namespaced(kube(&stack).await, "shop");
+    let finalizers = |list| Patch::Merge(json!({"metadata": {"finalizers": list}}));
+    let held = finalizers(json!(["example.com/held"]));
+    objects
+        .patch("r1", &Default::default(), &held)
+        .await
+        .unwrap();
+    dig.terminate().await.unwrap();
+    let status = dig
+        .until("r1 says what it waits for", |s| {
+            format!("{:?}", s.resource("c1", "r1")).contains("example.com/held")
+        })
+        .await;
+    assert_eq!(status.context(), Some(ContextState::Terminating));
+    dig.until("r2 Deleted", |s| s.state("c1", "r2") == R::Deleted)
+        .await;
+    assert!(objects.get("r1").await.is_ok());
+    let free = finalizers(json!(null));
+    objects
+        .patch("r1", &Default::default(), &free)
+        .await
+        .unwrap();
+    dig.until_terminated().await;
+    assert_eq!(inventory(&kube(&stack).await).await, before);
+    stack.end().await;
+}
+
+const DEFINITION: &str = "---
+apiVersion: example.com/v1
+kind: Gadget
+metadata: {name: first}
+spec: {size: 3}
+---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: gadgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: gadgets, singular: gadget, kind: Gadget, listKind: GadgetList}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: integer}}}}}}
+";
+
+async fn case_24_a_resource_waits_for_its_definition_and_goes_before_it(at: At) {
+    let Some(stack) = Stack::at(at, 1).await else {
+        return;
+    };
+    let before = inventory(&kube(&stack).await).await;
+    let dig = stack
+        .approved("x", &[App::new("a", DEFINITION)], &on(&["c1"]))
+        .await;
+    // The second time the definition is remembered from the first, and is another one.
+    for _ in 0..2 {
+        dig.instantiate().await.unwrap();
+        let status = dig.until_instantiated().await;
+        assert_eq!(status.state("c1", "first"), R::Applied);
+        assert_eq!(status.state("c1", "gadgets.example.com"), R::Applied);
+        stack.host.clear_log("c1").unwrap();
+        dig.terminate().await.unwrap();
+        dig.until_terminated().await;
+        let deleted = stack.asked("c1", Verb::Delete);
+        let of_ours = deleted.iter().filter(|name| *name != "shop");
+        assert_eq!(
+            of_ours.collect::<Vec<_>>(),
+            ["first", "gadgets.example.com"]
+        );
+        assert_eq!(inventory(&kube(&stack).await).await, before);
+    }
+    stack.end().await;
+}
+
+/// Just below what an API server takes, and nothing that compresses away.
+fn megabyte(name: &str, seed: u32) -> String {
+    let letters = (0..1_000_000_u32).scan(seed, |state, _| {
+        *state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        Some(char::from(
+            b'a' + u8::try_from((*state >> 24) % 26).unwrap(),
+        ))
+    });
+    format!(
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{key: {}}}\n",
+        letters.collect::<String>()
+    )
+}
+
+async fn objects_of_a_megabyte_go_in_and_out(at: At) {
+    let Some(stack) = Stack::at(at, 2).await else {
+        return;
+    };
+    let text = megabyte("large", 1) + &megabyte("larger", 2);
+    let dig = stack
+        .approved("x", &[App::new("a", text)], &on(&["c1", "c2"]))
+        .await;
+    dig.instantiate().await.unwrap();
+    let status = dig.until_instantiated().await;
+    assert_eq!(status.count(R::Applied), 4);
+    let objects: ::kube::Api<ConfigMap> = ::kube::Api::namespaced(kube(&stack).await, "shop");
+    for name in ["large", "larger"] {
+        let data = objects.get(name).await.unwrap().data.unwrap();
+        assert_eq!(data["key"].len(), 1_000_000);
+    }
+    dig.terminate().await.unwrap();
+    dig.until_terminated().await;
+    assert!(objects.get_opt("large").await.unwrap().is_none());
+    stack.end().await;
+}
