@@ -10,6 +10,7 @@ use crate::{
     step::{Ended, RowEnd},
 };
 use futures::future::BoxFuture;
+use model::document::OnFailure;
 use std::{sync::Arc, time::Duration};
 use store::{Store, StoreError};
 use temporalio_sdk::WorkerOptions;
@@ -104,7 +105,14 @@ impl Activities {
         let activities = self.clone();
         let work = async move {
             match activities.job(step).await? {
-                Ok(job) => body(&job).await.map(Ended::sorted),
+                Ok(job) => {
+                    let mut ended = body(&job).await?.sorted();
+                    // The store has moved the fence: told at once, not by the next open.
+                    ended.outcome.superseded |= job.policy.on_failure == OnFailure::FailFast
+                        && name != "delete"
+                        && !ended.outcome.failed.is_empty();
+                    Ok(ended)
+                }
                 Err(ended) => Ok(ended),
             }
         };

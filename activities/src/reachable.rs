@@ -1,7 +1,7 @@
 //! Waiting for a parked cluster (protocol §8).
 
 use crate::{clusters::clock::wall_ms, shared::Shared};
-use model::{failure::Failure, row::Connectivity};
+use model::{document::OnFailure, failure::Failure, row::Connectivity, state::ContextState};
 use std::time::Duration;
 use store::{ProbeLease, StoreError};
 use workflows::{
@@ -74,7 +74,12 @@ pub async fn look(shared: &Shared, input: &ReachableInput) -> Result<Looked, Sto
                     &failure,
                 )
                 .await?;
-            return Ok(Looked::Known(Reachable::Expired));
+            let halted = context.policy.on_failure == OnFailure::FailFast
+                && context.state == ContextState::Instantiating;
+            return Ok(Looked::Known(match halted {
+                true => Reachable::Superseded,
+                false => Reachable::Expired,
+            }));
         }
         delay = delay.min(Duration::from_millis((max_elapsed - elapsed).max(50)));
     }

@@ -25,7 +25,14 @@ pub async fn begin(shared: &Shared, input: &BeginInput) -> Result<Begin, StoreEr
         ContextState::Terminating => Goal::Delete,
         _ => Goal::Apply,
     };
+    let halted = row.halted;
     let mut work = work(row, goal);
+    if halted {
+        // Nothing is driven; the workflow goes on to settle.
+        work.apps.iter_mut().for_each(|app| app.lanes.clear());
+        work.inline = Some(Outline::default());
+        return Ok(Begin::Drive(work));
+    }
     if work.apps.iter().all(|app| app.lanes.is_empty()) {
         work.inline = match shared
             .store
@@ -177,6 +184,7 @@ mod tests {
                     open: rows_each,
                 })
                 .collect(),
+            halted: false,
             failed_apps: Vec::new(),
             clusters: 1,
         }

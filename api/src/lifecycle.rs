@@ -15,7 +15,7 @@ use model::{
 use proto::v1::{self, lifecycle_service_server::LifecycleService};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
-use store::{Accepted, DigRow, RequestMeta, Store};
+use store::{Accepted, DigRow, RequestMeta, Store, StoreError};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -107,6 +107,40 @@ impl LifecycleService for Lifecycle {
         Ok(Response::new(convert::status::accepted(&accepted)))
     }
 
+    async fn stop(&self, request: Request<v1::StopRequest>) -> Answer<v1::LifecycleResponse> {
+        let actor = auth::actor(&request);
+        let v1::StopRequest {
+            project,
+            name,
+            request_id,
+            validate_only,
+        } = request.into_inner();
+        let call = Verb::read(DigEvent::Stop, &project, &name, request_id, actor)?;
+        let store = self.core.store()?;
+        if validate_only {
+            return would(store, &call).await;
+        }
+        let accepted = store.accept_stop(&call.id, &call.meta).await;
+        self.answer(store, accepted, false)
+    }
+
+    async fn retry(&self, request: Request<v1::RetryRequest>) -> Answer<v1::LifecycleResponse> {
+        let actor = auth::actor(&request);
+        let v1::RetryRequest {
+            project,
+            name,
+            request_id,
+            validate_only,
+        } = request.into_inner();
+        let call = Verb::read(DigEvent::Retry, &project, &name, request_id, actor)?;
+        let store = self.core.store()?;
+        if validate_only {
+            return would(store, &call).await;
+        }
+        let accepted = store.accept_retry(&call.id, &call.meta).await;
+        self.answer(store, accepted, false)
+    }
+
     type GetStatusStream = Stream<v1::GetStatusResponse>;
 
     async fn get_status(
@@ -179,6 +213,18 @@ impl LifecycleService for Lifecycle {
 }
 
 impl Lifecycle {
+    /// An accepted verb: its workflow is woken, its caller answered.
+    fn answer(
+        &self,
+        store: &Store,
+        accepted: Result<Accepted, StoreError>,
+        terminate: bool,
+    ) -> Answer<v1::LifecycleResponse> {
+        let accepted = accepted.map_err(errors::store)?;
+        self.wake(store, &accepted, terminate);
+        Ok(Response::new(convert::status::accepted(&accepted)))
+    }
+
     fn wake(&self, store: &Store, accepted: &Accepted, terminate: bool) {
         wake::accepted(
             &self.core,
@@ -241,11 +287,16 @@ pub fn meta(request_id: String, body_hash: String, actor: String) -> Result<Requ
 async fn would(store: &Store, call: &Verb) -> Answer<v1::LifecycleResponse> {
     let dig = store.dig(&call.id).await.map_err(errors::store)?;
     let next = allowed(&dig, call.event)?;
-    let repeat = next == dig.state && call.event != DigEvent::Instantiate;
+    let at = dig.context.as_ref().map(|context| context.state);
+    let repeat = match call.event {
+        DigEvent::Approve => next == dig.state,
+        DigEvent::Terminate => state::dig::terminate_is_repeat(dig.state, at),
+        _ => false,
+    };
     let context = dig
         .context
         .as_ref()
-        .filter(|_| call.event == DigEvent::Terminate)
+        .filter(|_| call.event.context_event().is_some())
         .map(|context| context.id.clone());
     let accepted = Accepted {
         dig: call.id.clone(),

@@ -75,7 +75,7 @@ pub struct Global {
     )]
     pub output: Format,
 
-    /// Follow instantiate or terminate to its final state
+    /// Follow instantiate, terminate or retry to its final state
     #[arg(long, global = true)]
     pub wait: bool,
 
@@ -138,6 +138,19 @@ Examples:
   muster terminate shop/boutique
   muster terminate shop/boutique --yes --wait")]
     Terminate(Terminate),
+
+    /// End a running instantiate or terminate where it is: nothing more is sent, nothing is undone
+    #[command(after_help = "What is there stays there. Afterwards retry goes on, and terminate deletes what was applied.
+
+Example:
+  muster stop shop/boutique")]
+    Stop(DigVerb),
+
+    /// Go on with an instantiate or terminate that failed or was stopped: only what is not done is driven again
+    #[command(after_help = "Examples:
+  muster retry shop/boutique
+  muster retry shop/boutique --wait --timeout 10m")]
+    Retry(DigVerb),
 
     /// Show how a deployment intent group is doing: problems first, then every resource
     #[command(after_help = "Examples:
@@ -342,7 +355,7 @@ mod tests {
     fn verbs_that_are_not_built_are_absent_from_help() {
         let help = Arguments::command().render_long_help().to_string();
         for verb in [
-            "plan", "stop", "retry", "update", "rollback", "migrate", "history", "replay",
+            "plan", "update", "rollback", "migrate", "history", "replay",
         ] {
             assert!(!help.contains(&format!("\n  {verb} ")), "{verb}");
         }

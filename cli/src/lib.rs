@@ -94,7 +94,11 @@ pub async fn run(arguments: Arguments, output: Output) -> u8 {
 
 /// The command within `--timeout`. A wait keeps its time itself, since it knows what it waits for.
 async fn within(session: &mut Session, verb: &Verb) -> Result<(), Fault> {
-    let waits = session.global.wait && matches!(verb, Verb::Instantiate(_) | Verb::Terminate(_));
+    let waits = session.global.wait
+        && matches!(
+            verb,
+            Verb::Instantiate(_) | Verb::Terminate(_) | Verb::Retry(_)
+        );
     match session.deadline().filter(|_| !waits) {
         None => execute(session, verb).await,
         Some(deadline) => {
@@ -117,7 +121,7 @@ async fn execute(session: &mut Session, verb: &Verb) -> Result<(), Fault> {
     );
     if session.global.wait && reads {
         return Err(Fault::usage(
-            "--wait goes with instantiate and terminate; `muster status DIG --watch` follows a lifecycle",
+            "--wait goes with instantiate, terminate and retry; `muster status DIG --watch` follows a lifecycle",
         ));
     }
     match verb {
@@ -128,6 +132,8 @@ async fn execute(session: &mut Session, verb: &Verb) -> Result<(), Fault> {
         Verb::Approve(arguments) => verbs::approve(session, arguments).await,
         Verb::Instantiate(arguments) => verbs::instantiate(session, arguments).await,
         Verb::Terminate(arguments) => verbs::terminate(session, arguments).await,
+        Verb::Stop(arguments) => verbs::stop(session, arguments).await,
+        Verb::Retry(arguments) => verbs::retry(session, arguments).await,
         Verb::Status(arguments) => status::run(session, arguments).await,
         Verb::Events(arguments) => events::run(session, arguments).await,
         Verb::Completion(arguments) => {

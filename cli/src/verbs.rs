@@ -1,4 +1,4 @@
-//! The lifecycle verbs: approve, instantiate, terminate.
+//! The lifecycle verbs: approve, instantiate, terminate, stop, retry.
 
 use crate::{
     args::{DigVerb, Terminate},
@@ -13,8 +13,8 @@ use crate::{
     words::{self, count},
 };
 use proto::v1::{
-    ApproveRequest, ContextState, InstantiateRequest, LifecycleResponse, StatusView,
-    TerminateRequest,
+    ApproveRequest, ContextState, DigState, InstantiateRequest, LifecycleResponse, RetryRequest,
+    StatusView, StopRequest, TerminateRequest,
 };
 use serde_json::json;
 
@@ -101,6 +101,53 @@ pub async fn terminate(session: &mut Session, arguments: &Terminate) -> Result<(
         "terminate under way already"
     };
     answered(session, &dig, &answer, word, arguments.verb.dry_run)
+}
+
+pub async fn stop(session: &mut Session, arguments: &DigVerb) -> Result<(), Fault> {
+    let dig = session.dig(&arguments.dig)?;
+    let client = session.lifecycles().await?;
+    let request = StopRequest {
+        project: dig.project.clone(),
+        name: dig.name.clone(),
+        request_id: session.request_id(0),
+        validate_only: arguments.dry_run,
+    };
+    let call = || {
+        let (mut client, request) = (client.clone(), request.clone());
+        async move { client.stop(request).await }
+    };
+    let answer = session
+        .call(call)
+        .await
+        .map_err(|fault| kinds::look_around(fault, session, Kind::Dig))?;
+    answered(session, &dig, &answer, "stopped", arguments.dry_run)
+}
+
+pub async fn retry(session: &mut Session, arguments: &DigVerb) -> Result<(), Fault> {
+    let dig = session.dig(&arguments.dig)?;
+    let client = session.lifecycles().await?;
+    let request = RetryRequest {
+        project: dig.project.clone(),
+        name: dig.name.clone(),
+        request_id: session.request_id(0),
+        validate_only: arguments.dry_run,
+    };
+    let call = || {
+        let (mut client, request) = (client.clone(), request.clone());
+        async move { client.retry(request).await }
+    };
+    let answer = session
+        .call(call)
+        .await
+        .map_err(|fault| kinds::look_around(fault, session, Kind::Dig))?;
+    if session.global.wait && !arguments.dry_run {
+        let aim = match answer.state() {
+            DigState::Terminated => Aim::Terminated,
+            _ => Aim::Instantiated,
+        };
+        return wait::follow(session, &dig, aim, &answer.context_id).await;
+    }
+    answered(session, &dig, &answer, "retry accepted", arguments.dry_run)
 }
 
 /// Says what would be deleted, and asks.

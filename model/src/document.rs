@@ -103,9 +103,21 @@ pub enum Existing {
     Adopt,
 }
 
-/// `spec.policy`. `onFailure: FailFast` and `waitFor: Ready` are refused when the document is read.
+/// What a final failure means to the rest of an instantiate (spec §2.5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnFailure {
+    /// Other clusters and apps finish.
+    #[default]
+    Continue,
+    /// Nothing more is sent.
+    FailFast,
+}
+
+/// `spec.policy`. `waitFor: Ready` is refused when the document is read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
+    #[serde(default)]
+    pub on_failure: OnFailure,
     pub existing: Existing,
     pub force_conflicts: bool,
     pub retry: Retry,
@@ -143,6 +155,7 @@ impl Retry {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            on_failure: OnFailure::Continue,
             existing: Existing::Refuse,
             force_conflicts: false,
             retry: Retry::default(),

@@ -5,8 +5,8 @@
 //! order, rows read under lock, events fired in memory, everything written back in sets.
 
 use crate::{
-    Close, Closed, Opened, Result, StoreConfig, claims,
-    heads::{self, Head},
+    Close, Closed, Opened, Result, StoreConfig, claims, halt,
+    heads::{self, Head, Lock},
     sheet::{Sheet, With},
     sql::{self, Columns, args},
     writer::{Closing, Open},
@@ -35,7 +35,18 @@ pub(crate) async fn perform<C: ConnectionTrait>(
         .map(|open| &open.context)
         .chain(closes.iter().map(|close| &close.context))
         .collect();
-    let heads = heads::lean(db, contexts).await?;
+    // A final failure may halt its context.
+    let refused: BTreeSet<(&ContextId, RowId)> = closes
+        .iter()
+        .flat_map(|close| close.closes.iter().map(|c| (&close.context, c)))
+        .filter(|(_, close)| matches!(close.result, Closed::Refused(_)))
+        .map(|(context, close)| (context, close.row))
+        .collect();
+    let lock = match refused.is_empty() {
+        true => Lock::Share,
+        false => Lock::Update,
+    };
+    let mut heads = heads::lean(db, contexts, lock).await?;
     let of_opens = opens
         .iter()
         .flat_map(|open| open.rows.iter().map(|row| (&open.context, *row)));
@@ -45,9 +56,37 @@ pub(crate) async fn perform<C: ConnectionTrait>(
     let wanted: BTreeSet<(&ContextId, RowId)> = of_opens.chain(of_closes).collect();
     let mut sheet = Sheet::load(db, wanted).await?;
     close_all(db, &heads, &mut sheet, closes).await?;
+    for (context, row) in refused {
+        fail_fast(db, &mut heads, &mut sheet, context, row).await?;
+    }
     let answers = crate::opens::open_all(db, config, &heads, &mut sheet, opens).await?;
     sheet.finish(db).await?;
     Ok(answers)
+}
+
+/// Halts the context if its policy says so; what is opened after sees the new fence.
+async fn fail_fast<C: ConnectionTrait>(
+    db: &C,
+    heads: &mut BTreeMap<ContextId, Head>,
+    sheet: &mut Sheet,
+    context: &ContextId,
+    row: RowId,
+) -> Result<()> {
+    if heads.get(context).is_none_or(|head| head.halted.is_some()) {
+        return Ok(());
+    }
+    let head = heads::known_context(db, context, Lock::None).await?;
+    let Some(row) = sheet.row(context, row) else {
+        return Ok(());
+    };
+    if let Some((fence, line)) = halt::fail_fast(db, &head, row).await? {
+        sheet.say(line);
+        if let Some(lean) = heads.get_mut(context) {
+            lean.fence = fence;
+            lean.halted = Some(String::new());
+        }
+    }
+    Ok(())
 }
 
 /// An attempt as it was opened.

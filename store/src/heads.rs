@@ -46,6 +46,8 @@ pub(crate) struct Head {
     pub apps: Vec<PlanApp>,
     pub started_ms: i64,
     pub blocked_by: Option<String>,
+    /// Why nothing more is sent under this goal.
+    pub halted: Option<String>,
 }
 
 impl Head {
@@ -64,12 +66,13 @@ impl Head {
             policy: self.policy.clone(),
             apps: self.apps.clone(),
             blocked_by: self.blocked_by.clone(),
+            halted: self.halted.clone(),
         }
     }
 }
 
 const HEAD: &str = "SELECT id, dig, project, name, revision, state, goal, fence, wanted, run_id, \
-                    policy, apps, started_ms, blocked_by FROM context";
+                    policy, apps, started_ms, blocked_by, halted FROM context";
 
 fn head(row: &QueryResult) -> Result<Head> {
     Ok(Head {
@@ -89,6 +92,7 @@ fn head(row: &QueryResult) -> Result<Head> {
         apps: row.json("apps")?,
         started_ms: row.int("started_ms")?,
         blocked_by: row.text_opt("blocked_by")?,
+        halted: row.text_opt("halted")?,
     })
 }
 
@@ -133,19 +137,20 @@ pub(crate) async fn contexts<'a, C: ConnectionTrait>(
         .collect()
 }
 
-/// As [`contexts`], shared, without policy and apps: what grouped opens and closes look at.
+/// As [`contexts`], without policy and apps: what grouped opens and closes look at.
 pub(crate) async fn lean<'a, C: ConnectionTrait>(
     db: &C,
     ids: impl IntoIterator<Item = &'a ContextId>,
+    lock: Lock,
 ) -> Result<BTreeMap<ContextId, Head>> {
-    let rows = sql::all(
-        db,
-        "SELECT id, dig, project, name, revision, state, goal, fence, wanted, started_ms \
+    let sql = format!(
+        "SELECT id, dig, project, name, revision, state, goal, fence, wanted, started_ms, halted \
          FROM context WHERE id IN (SELECT v.id FROM json_rows($1; id text) AS v) \
-         ORDER BY id LOCK SHARE",
-        args![sql::json_list(ids.into_iter().map(|id| &id.0))],
-    )
-    .await?;
+         ORDER BY id {}",
+        lock.words()
+    );
+    let ids = sql::json_list(ids.into_iter().map(|id| &id.0));
+    let rows = sql::all(db, &sql, args![ids]).await?;
     let lean = |row: &QueryResult| -> Result<Head> {
         Ok(Head {
             id: ContextId(row.text("id")?),
@@ -164,6 +169,7 @@ pub(crate) async fn lean<'a, C: ConnectionTrait>(
             apps: Vec::new(),
             started_ms: row.int("started_ms")?,
             blocked_by: None,
+            halted: row.text_opt("halted")?,
         })
     };
     rows.iter()

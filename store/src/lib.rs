@@ -14,6 +14,7 @@ mod bulk;
 mod claims;
 mod clusters;
 mod documents;
+mod halt;
 mod heads;
 mod log;
 mod look;

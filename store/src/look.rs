@@ -1,7 +1,7 @@
 //! What a look found, written into the rows (protocol §5.1).
 
 use crate::{
-    Found, Result, Store, claims,
+    Found, Result, Store, claims, halt,
     heads::{self, Head, Lock},
     sheet::{Sheet, With},
     sql::transact,
@@ -28,13 +28,27 @@ impl Store {
             return Ok(());
         }
         transact!(self, tx, {
-            let head = heads::known_context(&tx, context, Lock::Share).await?;
+            // A foreign object may halt the context.
+            let lock = match found.iter().all(|found| found.ours) {
+                true => Lock::Share,
+                false => Lock::Update,
+            };
+            let head = heads::known_context(&tx, context, lock).await?;
             if !head.is(fence) || head.goal != Goal::Apply {
                 return Ok(());
             }
             let mut sheet = Sheet::load(&tx, found.iter().map(|f| (context, f.row))).await?;
             for one in &found {
                 record(&tx, &head, &mut sheet, one).await?;
+            }
+            for one in &found {
+                let Some(row) = sheet.row(context, one.row) else {
+                    continue;
+                };
+                if let Some((_, line)) = halt::fail_fast(&tx, &head, row).await? {
+                    sheet.say(line);
+                    break;
+                }
             }
             sheet.finish(&tx).await
         })

@@ -103,7 +103,8 @@ pub(crate) async fn open_all<C: ConnectionTrait>(
 /// The fence is the caller's and its goal is being driven.
 fn may_send(head: &Head, open: &Open) -> bool {
     let deleting = model::state::ContextState::PreTerminate != head.state;
-    head.is(open.fence) && head.goal == open.kind && !head.state.is_settled() && deleting
+    let driven = !head.state.is_settled() && head.halted.is_none();
+    head.is(open.fence) && head.goal == open.kind && driven && deleting
 }
 
 /// What the row's own state says against an attempt.

@@ -25,7 +25,14 @@ impl Store {
         let parked = status::parked(&self.shared.read, &head).await?;
         // Rank, problem, number of its first row.
         let mut found: Vec<(u8, Problem, RowId)> = self.troubled(context).await?;
-        found.extend(self.waiting(context, &parked).await?);
+        found.extend(self.waiting(context, &parked, head.halted.as_deref()).await?);
+        if let Some(why) = &head.halted {
+            // Nothing is tried any more, whatever was planned.
+            for (_, problem, _) in found.iter_mut().filter(|(rank, ..)| *rank > 0) {
+                problem.blocked_by = Some(why.clone());
+                problem.next_attempt_ms = None;
+            }
+        }
         found.sort_by_key(|(rank, problem, first)| (*rank, -problem.count, *first));
         let singles: Vec<RowId> = found
             .iter()
@@ -93,6 +100,7 @@ impl Store {
         &self,
         context: &ContextId,
         parked: &BTreeMap<model::ids::ClusterId, status::Parked>,
+        halted: Option<&str>,
     ) -> Result<Vec<(u8, Problem, RowId)>> {
         let rows = sql::all(
             &self.shared.read,
@@ -103,12 +111,18 @@ impl Store {
              FROM resource WHERE context = $1 AND state = 'Pending' \
              AND cluster IN (SELECT v.id FROM json_rows($3; id text) AS v) \
              UNION ALL \
-             SELECT goal, cluster, app, id, attempts, since_ms, 0 AS parked, blocked_by \
+             SELECT goal, cluster, app, id, attempts, since_ms, 0 AS parked, \
+             COALESCE($4, blocked_by) AS blocked_by \
              FROM resource WHERE context = $1 AND state = 'Pending' \
-             AND blocked_by IS NOT NULL \
+             AND COALESCE($4, blocked_by) IS NOT NULL \
              AND cluster NOT IN (SELECT v.id FROM json_rows($3; id text) AS v)) AS w \
              GROUP BY goal, cluster, app, blocked_by, parked ORDER BY COUNT(*) DESC LIMIT $2",
-            args![context.0.clone(), MOST, sql::json_list(parked.keys())],
+            args![
+                context.0.clone(),
+                MOST,
+                sql::json_list(parked.keys()),
+                halted.map(str::to_owned)
+            ],
         )
         .await?;
         rows.iter()

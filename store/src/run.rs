@@ -3,6 +3,7 @@
 use crate::{
     BeginRow, GroupRow, NoteTarget, PermitRow, Result, Store,
     bulk::{self, Bulk},
+    halt,
     heads::{self, Lock},
     log::{self, Line},
     resources,
@@ -47,6 +48,7 @@ impl Store {
         Ok(Some(BeginRow {
             fence: Fence(head.fence),
             state: head.state,
+            halted: head.halted.is_some(),
             groups: groups(db, context).await?,
             failed_apps: failed_apps(db, context).await?,
             clusters: clusters.map_or(Ok(0), |row| row.int("n"))? as usize,
@@ -189,10 +191,37 @@ impl Store {
                 waiting_only: true,
                 failure: Some(failure),
             };
-            bulk::fire(&tx, &head, |_| ResourceEvent::Refused, bulk).await?;
+            if bulk::fire(&tx, &head, |_| ResourceEvent::Refused, bulk).await? > 0 {
+                halt_by_bundle(&tx, &head, app, cluster).await?;
+            }
             Ok(())
         })
     }
+}
+
+/// Rows of a bundle have expired: if the context fails fast, nothing more is sent.
+async fn halt_by_bundle<C: ConnectionTrait>(
+    db: &C,
+    head: &heads::Head,
+    app: &str,
+    cluster: &ClusterId,
+) -> Result<()> {
+    let first = sql::one(
+        db,
+        "SELECT MIN(id) AS id FROM resource WHERE context = $1 AND state = 'Failed' \
+         AND cluster = $3 AND (app = $2 OR shared = 1)",
+        args![head.id.0.clone(), app, cluster.to_string()],
+    )
+    .await?;
+    let Some(id) = first.map_or(Ok(None), |row| row.int_opt("id"))? else {
+        return Ok(());
+    };
+    for row in resources::by_number(db, [(&head.id, id as RowId)], false).await? {
+        if let Some((_, line)) = halt::fail_fast(db, head, &row).await? {
+            log::append(db, &[line]).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Apps that cannot be complete any more.

@@ -23,7 +23,15 @@ impl Store {
             if !head.is(fence) || head.state.is_settled() {
                 return Ok(SettleRow::Moved);
             }
-            let Some(event) = fold(counts(&tx, &head).await?).event() else {
+            let mut counts = counts(&tx, &head).await?;
+            if head.halted.is_some() {
+                // What is in flight is awaited; what still waits stays as it is.
+                if in_flight(&tx, context).await? {
+                    return Ok(SettleRow::Unfinished);
+                }
+                counts.held_back += std::mem::take(&mut counts.open);
+            }
+            let Some(event) = fold(counts).event() else {
                 return Ok(SettleRow::Unfinished);
             };
             let Ok(Some(to)) = context::next(Some(head.state), event) else {
@@ -90,6 +98,18 @@ async fn counts<C: ConnectionTrait>(db: &C, head: &Head) -> Result<Counts> {
         counts.open += one.open * n;
     }
     Ok(counts)
+}
+
+/// A request of the context has no answer yet (or its process died).
+async fn in_flight<C: ConnectionTrait>(db: &C, context: &ContextId) -> Result<bool> {
+    let row = sql::one(
+        db,
+        "SELECT 1 AS n FROM attempt WHERE context = $1 AND closed = 0 \
+         AND effect_until >= now_ms() LIMIT 1",
+        args![context.0.clone()],
+    )
+    .await?;
+    Ok(row.is_some())
 }
 
 /// A request of the context may still take effect.

@@ -149,6 +149,11 @@ impl Sheet {
         true
     }
 
+    /// Adds a line of another's to the log.
+    pub(crate) fn say(&mut self, line: Line) {
+        self.lines.push(line);
+    }
+
     /// Writes the rows back. The log's lines come last, with [`finish`](Self::finish).
     pub(crate) async fn write<C: ConnectionTrait>(&mut self, db: &C) -> Result<()> {
         let mut counts = Vec::new();

@@ -31,7 +31,7 @@ pub(crate) async fn parked<C: ConnectionTrait>(
     db: &C,
     context: &ContextRow,
 ) -> Result<BTreeMap<ClusterId, Parked>> {
-    if context.state.is_settled() {
+    if context.state.is_settled() || context.halted.is_some() {
         return Ok(BTreeMap::new());
     }
     let rows = sql::all(
@@ -122,13 +122,22 @@ impl Store {
         )
         .await?;
         rows.iter()
-            .map(|row| resources::row(row).map(|row| seen(row, &parked)))
+            .map(|row| resources::row(row).map(|row| seen(row, &parked, head.halted.as_deref())))
             .collect()
     }
 }
 
 /// The row as it is shown.
-fn seen(mut row: Row, parked: &BTreeMap<ClusterId, Parked>) -> Row {
+fn seen(mut row: Row, parked: &BTreeMap<ClusterId, Parked>, halted: Option<&str>) -> Row {
+    let waits = matches!(
+        row.state,
+        ResourceState::Pending(_) | ResourceState::Retrying(_)
+    );
+    if let Some(why) = halted.filter(|_| waits) {
+        row.blocked_by = Some(why.to_owned());
+        row.next_attempt_ms = None;
+        return row;
+    }
     let ResourceState::Pending(goal) = row.state else {
         return row;
     };

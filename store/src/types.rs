@@ -123,6 +123,8 @@ pub struct ContextRow {
     pub policy: Policy,
     pub apps: Vec<PlanApp>,
     pub blocked_by: Option<String>,
+    /// Why nothing more is sent under the present goal (stopped, FailFast).
+    pub halted: Option<String>,
 }
 
 /// Generations of everything a plan was rendered from.
@@ -162,6 +164,8 @@ pub struct BeginRow {
     /// are made by `model::plan::lanes` from these counts: rows per (app, cluster, wave) with
     /// their first and last number.
     pub groups: Vec<GroupRow>,
+    /// Nothing more is to be sent: settle once what is in flight was recorded (FailFast).
+    pub halted: bool,
     /// Apps with a Failed row, or on a cluster with a Failed shared one.
     pub failed_apps: Vec<String>,
     pub clusters: usize,

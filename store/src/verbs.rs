@@ -95,14 +95,20 @@ impl Store {
 }
 
 /// The DIG's next state by its machine.
-fn fire(dig: &DigHead, event: DigEvent) -> Result<DigState> {
+pub(crate) fn fire(dig: &DigHead, event: DigEvent) -> Result<DigState> {
     match dig::next(Some(dig.state), dig.context_state(), event) {
         Ok(Some(state)) => Ok(state),
         Ok(None) | Err(_) => Err(dig.refused(event.verb())),
     }
 }
 
-fn accepted(dig: &DigHead, state: DigState, head: &Head, fence: i64, changed: bool) -> Accepted {
+pub(crate) fn accepted(
+    dig: &DigHead,
+    state: DigState,
+    head: &Head,
+    fence: i64,
+    changed: bool,
+) -> Accepted {
     Accepted {
         dig: dig.doc.id.clone(),
         state,
@@ -214,6 +220,7 @@ async fn instantiate<C: ConnectionTrait>(
         apps,
         started_ms: sql::now_ms(db).await?,
         blocked_by: None,
+        halted: None,
     };
     sql::run(
         db,
@@ -288,8 +295,8 @@ async fn terminate<C: ConnectionTrait>(
     head.wanted = head.fence;
     sql::run(
         db,
-        "UPDATE context SET state = $2, goal = $3, fence = $4, wanted = $4, changed_ms = now_ms() \
-         WHERE id = $1",
+        "UPDATE context SET state = $2, goal = $3, fence = $4, wanted = $4, changed_ms = now_ms(), \
+         blocked_by = NULL, halted = NULL WHERE id = $1",
         args![
             head.id.0.clone(),
             head.state.as_str(),
@@ -315,7 +322,7 @@ async fn terminate<C: ConnectionTrait>(
     Ok(answer)
 }
 
-fn verb_line(
+pub(crate) fn verb_line(
     head: &Head,
     from: Option<ContextState>,
     event: ContextEvent,

@@ -4,7 +4,7 @@ use crate::until;
 use proto::v1::{
     ApproveRequest, ContextState, DeleteDeploymentIntentGroupRequest, DigState, Event,
     GetStatusRequest, InstantiateRequest, LifecycleResponse, ListEventsRequest, Resource,
-    ResourceState, StatusHead, StatusView, TerminateRequest,
+    ResourceState, RetryRequest, StatusHead, StatusView, StopRequest, TerminateRequest,
     document_service_client::DocumentServiceClient, get_status_response::Part,
     lifecycle_service_client::LifecycleServiceClient,
 };
@@ -94,6 +94,24 @@ impl Dig {
             ..Default::default()
         };
         Ok(self.client.clone().terminate(request).await?.into_inner())
+    }
+
+    pub async fn stop(&self) -> Result<LifecycleResponse, Status> {
+        let request = StopRequest {
+            project: "p".into(),
+            name: self.name.clone(),
+            ..Default::default()
+        };
+        Ok(self.client.clone().stop(request).await?.into_inner())
+    }
+
+    pub async fn retry(&self) -> Result<LifecycleResponse, Status> {
+        let request = RetryRequest {
+            project: "p".into(),
+            name: self.name.clone(),
+            ..Default::default()
+        };
+        Ok(self.client.clone().retry(request).await?.into_inner())
     }
 
     pub async fn delete(&self) -> Result<(), Status> {

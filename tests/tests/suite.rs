@@ -26,5 +26,6 @@ mod suite {
     mod engine;
     mod house;
     mod objects;
+    mod recovery;
     mod terminate;
 }

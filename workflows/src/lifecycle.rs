@@ -128,18 +128,22 @@ impl Slice {
 /// A workflow type that hears when the goal moves.
 pub trait Hears: 'static {
     /// A newer goal than `fence`'s was signalled.
-    fn moved(&self, fence: Fence) -> bool;
+    fn moved(&self, fence: Fence) -> bool {
+        self.newest() > fence
+    }
+    /// The newest goal that was signalled.
+    fn newest(&self) -> Fence;
 }
 
 impl Hears for Instantiate {
-    fn moved(&self, fence: Fence) -> bool {
-        self.newest > fence
+    fn newest(&self) -> Fence {
+        self.newest
     }
 }
 
 impl Hears for Terminate {
-    fn moved(&self, fence: Fence) -> bool {
-        self.newest > fence
+    fn newest(&self) -> Fence {
+        self.newest
     }
 }
 
@@ -159,7 +163,10 @@ where
             context: wake.context.clone(),
             run_id: ctx.run_id().to_owned(),
         };
+        let heard = ctx.state(Hears::newest);
         match sure(ctx, || Defs::begin, begin).await {
+            // A verb that was accepted after the store was asked has not been looked at.
+            Some(Begin::Settled) if ctx.state(|w| w.moved(heard)) => {}
             Some(Begin::Settled) => return Ok(()),
             Some(Begin::PreTerminate { fence }) => {
                 let fenced = Fenced {

@@ -51,7 +51,11 @@ pub fn head(
             revision: context.revision,
             state: context_state(context.state).into(),
             started_at: Some(time(context.started_ms)),
-            blocked_by: context.blocked_by.clone().unwrap_or_default(),
+            blocked_by: context
+                .halted
+                .clone()
+                .or_else(|| context.blocked_by.clone())
+                .unwrap_or_default(),
         }),
         actions: summary.actions.iter().map(action).collect(),
         deployed_counts: Some(counts(&summary.counts)),

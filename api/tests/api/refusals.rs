@@ -127,11 +127,11 @@ async fn every_bad_input_is_refused_by_file_document_and_field_and_nothing_is_st
                 with_text(
                     DIG,
                     "  placement",
-                    "  policy: {onFailure: FailFast}\n  placement",
+                    "  policy: {onFailure: Abort}\n  placement",
                 ),
             ],
             "dig.yaml#1:spec.policy.onFailure",
-            "not built",
+            "Continue or FailFast",
         ),
         (
             vec![with_text(

@@ -112,6 +112,22 @@ impl LifecycleService for Fake {
         self.verb("terminate", &r.project, &r.name, &r.request_id)
     }
 
+    async fn stop(
+        &self,
+        request: Request<StopRequest>,
+    ) -> Result<Response<LifecycleResponse>, Status> {
+        let r = request.into_inner();
+        self.verb("stop", &r.project, &r.name, &r.request_id)
+    }
+
+    async fn retry(
+        &self,
+        request: Request<RetryRequest>,
+    ) -> Result<Response<LifecycleResponse>, Status> {
+        let r = request.into_inner();
+        self.verb("retry", &r.project, &r.name, &r.request_id)
+    }
+
     type GetStatusStream = Answers<GetStatusResponse>;
 
     async fn get_status(

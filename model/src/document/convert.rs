@@ -1,7 +1,8 @@
 //! From YAML values to documents, refusing what is not understood.
 
 use super::{
-    App, AppRef, Cluster, CompositeApp, Dependency, Dig, DocumentError, Existing, OpStatus,
+    App, AppRef, Cluster, CompositeApp, Dependency, Dig, DocumentError, Existing, OnFailure,
+    OpStatus,
     Placement, Policy, Retry, Selector,
     fields::{Fields, Place, Result},
     names::{check_label, is_dns, is_label_text},
@@ -323,10 +324,10 @@ fn selectors(item: &mut Fields<'_>, list: &'static str) -> Result<Vec<Selector>>
 }
 
 fn policy(fields: &mut Fields<'_>) -> Result<Policy> {
-    if fields.word("onFailure", &["Continue", "FailFast"])? == "FailFast" {
-        let next = "write onFailure: Continue";
-        return Err(fields.refuse("onFailure", "FailFast is not built yet", next));
-    }
+    let on_failure = match fields.word("onFailure", &["Continue", "FailFast"])? {
+        "FailFast" => OnFailure::FailFast,
+        _ => OnFailure::Continue,
+    };
     if fields.word("waitFor", &["Applied", "Ready"])? == "Ready" {
         let next = "write waitFor: Applied";
         return Err(fields.refuse("waitFor", "Ready is not built yet", next));
@@ -346,6 +347,7 @@ fn policy(fields: &mut Fields<'_>) -> Result<Policy> {
         return Err(fields.refuse("deleteTimeout", "must not be 0", "write it as in 10m"));
     }
     Ok(Policy {
+        on_failure,
         existing,
         force_conflicts,
         retry,

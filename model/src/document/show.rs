@@ -1,6 +1,6 @@
 //! Documents as users write them, so that what is shown can be applied again.
 
-use super::{Cluster, CompositeApp, Dig, Existing, OpStatus, Selector, duration_text};
+use super::{Cluster, CompositeApp, Dig, Existing, OnFailure, OpStatus, Selector, duration_text};
 use serde_json::{Map, Value, json};
 
 /// `kind: Cluster`, with the path of the kubeconfig rather than its content.
@@ -87,6 +87,10 @@ pub fn show_dig(dig: &Dig) -> Value {
         })
         .collect();
     let policy = &dig.policy;
+    let on_failure = match policy.on_failure {
+        OnFailure::Continue => "Continue",
+        OnFailure::FailFast => "FailFast",
+    };
     let existing = match policy.existing {
         Existing::Refuse => "Refuse",
         Existing::Adopt => "Adopt",
@@ -105,7 +109,7 @@ pub fn show_dig(dig: &Dig) -> Value {
             "namespace": dig.namespace,
             "placement": placement,
             "policy": {
-                "onFailure": "Continue",
+                "onFailure": on_failure,
                 "waitFor": "Applied",
                 "existing": existing,
                 "forceConflicts": policy.force_conflicts,

@@ -35,7 +35,7 @@ spec:
     allOf: [{cluster: acme+edge-1}, {label: region=us}]
     anyOf: [{label: tier=edge}]
   policy:
-    onFailure: Continue
+    onFailure: FailFast
     waitFor: Applied
     existing: Adopt
     forceConflicts: true
@@ -73,6 +73,7 @@ fn the_documents_of_the_contract_are_read() {
     assert_eq!(dig.id.to_string(), "shop/boutique-prod");
     assert_eq!(dig.app.project, "shop");
     assert_eq!(dig.policy.retry.max_interval_ms, 90_000);
+    assert_eq!(dig.policy.on_failure, OnFailure::FailFast);
     assert_eq!(dig.policy.existing, Existing::Adopt);
     assert_eq!(dig.placement[0].all_of.len(), 2);
 }
@@ -148,7 +149,7 @@ fn mistakes_are_named_with_file_document_field_cause_and_next_step() {
         (apps(&format!("[{x}, dependsOn: [{{app: z, opStatus: Done}}]}}]")), "spec.apps[0].dependsOn[0].opStatus: \"Done\" is not known; write Deployed or Ready"),
         (apps(&format!("[{x}, dependsOn: [{{app: z, wait: 5}}]}}]")), "spec.apps[0].dependsOn[0].wait: must be a duration, found a number; write it with a unit, as in 500ms, 5s, 10m"),
         (apps(&format!("[{x}, dependsOn: [{{app: y}}]}}, {{name: y, manifests: [m], dependsOn: [{{app: x}}]}}]")), "spec.apps: apps depend on each other in a cycle: x → y → x; remove one of the dependencies"),
-        (dig("policy: {onFailure: FailFast}"), "spec.policy.onFailure: FailFast is not built yet; write onFailure: Continue"),
+        (dig("policy: {onFailure: Abort}"), "spec.policy.onFailure: \"Abort\" is not known; write Continue or FailFast"),
         (dig("policy: {waitFor: Ready}"), "spec.policy.waitFor: Ready is not built yet; write waitFor: Applied"),
         (dig("policy: {existing: Maybe}"), "spec.policy.existing: \"Maybe\" is not known; write Refuse or Adopt"),
         (dig("policy: {forceConflicts: 'yes'}"), "spec.policy.forceConflicts: must be true or false, found text; write true or false"),

@@ -67,6 +67,8 @@ pub const BUILT_VERBS: &[DigEvent] = &[
     DigEvent::Approve,
     DigEvent::Instantiate,
     DigEvent::Terminate,
+    DigEvent::Stop,
+    DigEvent::Retry,
     DigEvent::Delete,
 ];
 

@@ -337,12 +337,26 @@ fn allowed_verbs_follow_both_machines_and_only_built_ones_are_offered() {
             Some(C::Terminated),
             "approve delete instantiate",
         ),
-        (S::Instantiated, Some(C::Instantiating), "terminate"),
+        (S::Instantiated, Some(C::Instantiating), "stop terminate"),
         (S::Instantiated, Some(C::Instantiated), "terminate"),
-        (S::Instantiated, Some(C::InstantiateFailed), "terminate"),
+        (
+            S::Instantiated,
+            Some(C::InstantiateFailed),
+            "retry terminate",
+        ),
+        (
+            S::InstantiateStopped,
+            Some(C::InstantiateFailed),
+            "retry terminate",
+        ),
         (S::Terminated, Some(C::PreTerminate), "terminate"),
-        (S::Terminated, Some(C::Terminating), "terminate"),
-        (S::Terminated, Some(C::TerminateFailed), "terminate"),
+        (S::Terminated, Some(C::Terminating), "stop terminate"),
+        (S::Terminated, Some(C::TerminateFailed), "retry terminate"),
+        (
+            S::TerminateStopped,
+            Some(C::TerminateFailed),
+            "retry terminate",
+        ),
         (S::Terminated, Some(C::Terminated), "delete instantiate"),
     ];
     for (state, context, want) in cases {

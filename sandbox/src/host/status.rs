@@ -45,7 +45,7 @@ pub(crate) fn status(code: u16, message: &str, asked: &Asked) -> Response<Body> 
             let scheme = HeaderValue::from_static("Bearer realm=\"sandbox\"");
             headers.insert(WWW_AUTHENTICATE, scheme);
         }
-        429 => {
+        429 | 503 => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         _ => {}

@@ -8,6 +8,7 @@ mod clusters;
 mod contention;
 mod documents;
 mod fixture;
+mod halts;
 mod lives;
 mod load;
 mod outcomes;

@@ -5,6 +5,7 @@ use crate::{
     fixture::{close, dig_ref, documents, failure, instantiate_again, log_is_legal, meta},
 };
 use model::{
+    document::OnFailure,
     failure::Certainty,
     ids::{ContextId, Fence, RowId},
     state::{ContextState, Goal, ResourceState},
@@ -26,6 +27,8 @@ on_both!(no_interleaving_leaves_an_object_behind);
 enum Step {
     Instantiate,
     Terminate,
+    Stop,
+    Retry,
     /// A run takes the context up (0..3: which run).
     Begin(u8),
     Permit,
@@ -54,6 +57,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         1 => Just(Step::Instantiate),
         2 => Just(Step::Terminate),
+        1 => Just(Step::Stop),
+        2 => Just(Step::Retry),
         3 => (0..3_u8).prop_map(Step::Begin),
         4 => Just(Step::Permit),
         9 => (0..3_u8, prop::bool::weighted(0.2))
@@ -104,8 +109,13 @@ async fn no_interleaving_leaves_an_object_behind(bed: &Bed) {
 }
 
 async fn run(bed: &Bed, store: &Store, name: String, steps: Vec<Step>) {
+    let mut documents = documents(&[&name]);
+    // Half of them fail fast.
+    if steps.len().is_multiple_of(2) {
+        documents.digs[0].policy.on_failure = OnFailure::FailFast;
+    }
     store
-        .apply_documents(documents(&[&name]), false, &meta())
+        .apply_documents(documents, false, &meta())
         .await
         .unwrap();
     store.approve(&dig_ref(&name), &meta()).await.unwrap();
@@ -147,6 +157,16 @@ impl World<'_> {
             }
             Step::Terminate => {
                 if let Ok(accepted) = store.accept_terminate(&id, &meta()).await {
+                    self.fences.push(accepted.fence.unwrap());
+                }
+            }
+            Step::Stop => {
+                if let Ok(accepted) = store.accept_stop(&id, &meta()).await {
+                    self.fences.push(accepted.fence.unwrap());
+                }
+            }
+            Step::Retry => {
+                if let Ok(accepted) = store.accept_retry(&id, &meta()).await {
                     self.fences.push(accepted.fence.unwrap());
                 }
             }
@@ -201,6 +221,7 @@ impl World<'_> {
         };
         assert_eq!(fence, head.fence, "opened under another fence");
         assert!(!head.state.is_settled() && head.state != ContextState::PreTerminate);
+        assert_eq!(head.halted, None, "opened though nothing more is to be sent");
         self.flights.push(Flight {
             context: self.context.clone(),
             attempt,
