@@ -140,10 +140,12 @@ Examples:
     Terminate(Terminate),
 
     /// End a running instantiate or terminate where it is: nothing more is sent, nothing is undone
-    #[command(after_help = "What is there stays there. Afterwards retry goes on, and terminate deletes what was applied.
+    #[command(
+        after_help = "What is there stays there. Afterwards retry goes on, and terminate deletes what was applied.
 
 Example:
-  muster stop shop/boutique")]
+  muster stop shop/boutique"
+    )]
     Stop(DigVerb),
 
     /// Go on with an instantiate or terminate that failed or was stopped: only what is not done is driven again
@@ -354,9 +356,7 @@ mod tests {
     #[test]
     fn verbs_that_are_not_built_are_absent_from_help() {
         let help = Arguments::command().render_long_help().to_string();
-        for verb in [
-            "plan", "update", "rollback", "migrate", "history", "replay",
-        ] {
+        for verb in ["plan", "update", "rollback", "migrate", "history", "replay"] {
             assert!(!help.contains(&format!("\n  {verb} ")), "{verb}");
         }
     }

@@ -25,7 +25,10 @@ impl Store {
         let parked = status::parked(&self.shared.read, &head).await?;
         // Rank, problem, number of its first row.
         let mut found: Vec<(u8, Problem, RowId)> = self.troubled(context).await?;
-        found.extend(self.waiting(context, &parked, head.halted.as_deref()).await?);
+        found.extend(
+            self.waiting(context, &parked, head.halted.as_deref())
+                .await?,
+        );
         if let Some(why) = &head.halted {
             // Nothing is tried any more, whatever was planned.
             for (_, problem, _) in found.iter_mut().filter(|(rank, ..)| *rank > 0) {

@@ -64,7 +64,11 @@ async fn what_passes_is_retried_and_what_does_not_fails_at_once() {
                 // The server's wish (1 s) counts where it is longer than the policy's 50 ms.
                 let wish = matches!(fault, FaultKind::Status { code: 429 | 503 });
                 let delay = ended.retry.unwrap().1;
-                assert_eq!(delay.as_millis(), if wish { 1_000 } else { 50 }, "{fault:?}");
+                assert_eq!(
+                    delay.as_millis(),
+                    if wish { 1_000 } else { 50 },
+                    "{fault:?}"
+                );
                 bed.activities.run_apply(step).await.unwrap();
                 assert_eq!(
                     bed.row(&name).await.state,

@@ -198,22 +198,20 @@ fn next_step(code: &str, retried: bool) -> &'static str {
             "the kubeconfig leads to another cluster than before; apply the Cluster document with the right kubeconfig"
         }
         "unauthorized" => {
-            "replace the cluster's credentials (`muster apply -f` the Cluster document), then terminate and instantiate again"
+            "replace the cluster's credentials (`muster apply -f` the Cluster document), then `muster retry`"
         }
-        "forbidden" => {
-            "grant the missing permission on the cluster, then terminate and instantiate again"
-        }
+        "forbidden" => "grant the missing permission on the cluster, then `muster retry`",
         "conflict" => {
-            "let go of the fields at the other manager, or set policy.forceConflicts, then terminate and instantiate again"
+            "let go of the fields at the other manager, then `muster retry`; or set policy.forceConflicts, terminate and instantiate again"
         }
         "foreign" | "exists" => {
-            "remove the object, or set policy.existing: Adopt, then terminate and instantiate again"
+            "remove the object, then `muster retry`; or set policy.existing: Adopt, terminate and instantiate again"
         }
         "invalid" | "badRequest" | "tooLarge" | "methodNotAllowed" | "refused" => {
             "correct the manifest, apply it, then terminate and instantiate again"
         }
         "namespaceNotFound" => {
-            "create the namespace, or add it to the manifests, then terminate and instantiate again"
+            "create the namespace, then `muster retry`; or add it to the manifests, terminate and instantiate again"
         }
         "noSuchKind" | "crdNotEstablished" => {
             "install the CustomResourceDefinition, or add it to the manifests"
@@ -225,14 +223,16 @@ fn next_step(code: &str, retried: bool) -> &'static str {
             "nothing, unless it lasts: Muster tries again by itself"
         }
         "terminatingNamespace" => "wait until the namespace is gone; Muster tries again by itself",
-        "finalizers" => "see which controller owns the finalizer and why it does not finish",
+        "finalizers" => {
+            "see which controller owns the finalizer and why it does not finish, then `muster retry`"
+        }
         "blocked" | "waiting" => "nothing: it goes on by itself when that is done",
         "lateRequest" => "nothing: Muster waits out a request that may still arrive",
         "retryTimeExceeded" => {
-            "mend the cause, then terminate and instantiate again; policy.retry.maxElapsed sets the limit"
+            "mend the cause, then `muster retry`; policy.retry.maxElapsed sets the limit"
         }
         _ if retried => "nothing, unless it lasts: Muster tries again by itself",
-        _ => "see `muster events`; mend the cause, then terminate and instantiate again",
+        _ => "see `muster events`; mend the cause, then `muster retry`",
     }
 }
 

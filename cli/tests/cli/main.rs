@@ -182,6 +182,13 @@ async fn a_wait_ends_as_its_context_does() {
             "",
         ),
         (
+            "retry web --wait",
+            vec![news(C::Instantiating, 2), news(C::Instantiated, 3)],
+            0,
+            "web: Instantiated, 3 of 3 applied on 1 cluster in T s",
+            "",
+        ),
+        (
             instantiate,
             vec![news(C::InstantiateFailed, 2)],
             1,
@@ -298,6 +305,26 @@ async fn a_request_whose_answer_got_lost_is_sent_again_with_the_same_id() {
     );
     assert_eq!(heard.len(), 2);
     assert_eq!(heard[0], heard[1]);
+}
+
+#[tokio::test]
+async fn stop_and_retry_say_what_was_accepted() {
+    for (line, out) in [
+        ("stop web --request-id r", "dig/default/web stopped\n"),
+        (
+            "retry web --request-id r",
+            "dig/default/web retry accepted\n",
+        ),
+    ] {
+        let script = Script {
+            verbs: [accepted()].into(),
+            ..Script::default()
+        };
+        let (ran, heard) = against(script, line).await;
+        assert_eq!((ran.code, ran.out.as_str()), (0, out), "{}", ran.err);
+        let verb = line.split(' ').next().unwrap();
+        assert_eq!(heard, [format!("{verb} default/web r")]);
+    }
 }
 
 #[tokio::test]

@@ -2,8 +2,7 @@
 
 use super::{
     App, AppRef, Cluster, CompositeApp, Dependency, Dig, DocumentError, Existing, OnFailure,
-    OpStatus,
-    Placement, Policy, Retry, Selector,
+    OpStatus, Placement, Policy, Retry, Selector,
     fields::{Fields, Place, Result},
     names::{check_label, is_dns, is_label_text},
 };

@@ -56,7 +56,16 @@ async fn a_stop_settles_at_once_and_records_what_is_in_flight(bed: &Bed) {
     let rows = ["a/c1/w", "a/c1/x", "a/c1/y", "a/c1/z"];
     let (context, _) = instantiate(store, "d", &rows).await;
     let fence = begin(store, &context).await;
-    send(store, &context, fence, Goal::Apply, 0, Definite, transient()).await;
+    send(
+        store,
+        &context,
+        fence,
+        Goal::Apply,
+        0,
+        Definite,
+        transient(),
+    )
+    .await;
     let x = go(store, &context, fence, Goal::Apply, 1).await;
     let y = go(store, &context, fence, Goal::Apply, 2).await;
     let stopped = store.accept_stop(&dig_ref("d"), &meta()).await.unwrap();
@@ -117,7 +126,16 @@ async fn a_stopped_terminate_goes_on_by_retry_and_by_terminate(bed: &Bed) {
         drive(store, &context).await;
         store.accept_terminate(&id, &meta()).await.unwrap();
         let fence = begin(store, &context).await;
-        send(store, &context, fence, Goal::Delete, 1, Definite, Closed::Gone).await;
+        send(
+            store,
+            &context,
+            fence,
+            Goal::Delete,
+            1,
+            Definite,
+            Closed::Gone,
+        )
+        .await;
         let y = go(store, &context, fence, Goal::Delete, 2).await;
         let stopped = store.accept_stop(&id, &meta()).await.unwrap();
         assert_eq!(stopped.state, DigState::TerminateStopped);
@@ -198,10 +216,7 @@ async fn a_repeated_stop_or_retry_has_one_effect(bed: &Bed) {
     assert!(matches!(reused, Err(StoreError::RequestIdReused(_))));
     let summary = store.summary(&id).await.unwrap();
     let verbs: Vec<_> = summary.actions.iter().map(|a| a.verb.verb()).collect();
-    assert_eq!(
-        verbs,
-        ["create", "approve", "instantiate", "stop", "retry"]
-    );
+    assert_eq!(verbs, ["create", "approve", "instantiate", "stop", "retry"]);
 }
 
 async fn a_stop_and_a_settle_at_once_leave_one_of_the_two(bed: &Bed) {

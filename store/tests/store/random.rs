@@ -221,7 +221,10 @@ impl World<'_> {
         };
         assert_eq!(fence, head.fence, "opened under another fence");
         assert!(!head.state.is_settled() && head.state != ContextState::PreTerminate);
-        assert_eq!(head.halted, None, "opened though nothing more is to be sent");
+        assert_eq!(
+            head.halted, None,
+            "opened though nothing more is to be sent"
+        );
         self.flights.push(Flight {
             context: self.context.clone(),
             attempt,

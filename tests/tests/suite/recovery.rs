@@ -83,7 +83,8 @@ async fn case_7_retry_time_exceeded_is_a_failure_of_a_silent_and_of_a_sick_clust
     let stack = Stack::start(3).await;
     stack.fault("c1", FaultKind::BlackHole);
     stack.fault_where("c2", refusing(503, Verb::Apply, "r1"));
-    let spec = on(&["c1", "c2", "c3"]) + "\n  policy: {retry: {initialInterval: 500ms, maxElapsed: 5s}}";
+    let spec =
+        on(&["c1", "c2", "c3"]) + "\n  policy: {retry: {initialInterval: 500ms, maxElapsed: 5s}}";
     let dig = stack
         .approved("x", &[App::new("a", maps(&["r1"]))], &spec)
         .await;
@@ -145,7 +146,12 @@ async fn case_12_a_refused_delete_fails_and_only_it_is_driven_again() {
         assert_eq!(names_on(&stack, "c1").await, [""; 0]);
         assert_eq!(
             dig.context_states(&again.context_id).await[2..],
-            ["Terminating", "TerminateFailed", "Terminating", "Terminated"]
+            [
+                "Terminating",
+                "TerminateFailed",
+                "Terminating",
+                "Terminated"
+            ]
         );
         stack.end().await;
     }
@@ -204,7 +210,10 @@ async fn case_15_a_stop_settles_at_once_deletes_nothing_and_terminate_goes_on_fr
     assert_eq!(stack.asked("c2", Verb::Delete), [""; 0]);
     let refused = dig.stop().await.unwrap_err();
     assert_eq!(refused.code(), Code::FailedPrecondition);
-    assert!(refused.message().contains("retry, terminate"), "{refused:?}");
+    assert!(
+        refused.message().contains("retry, terminate"),
+        "{refused:?}"
+    );
 
     dig.terminate().await.unwrap();
     stack.heal("c1").await;
