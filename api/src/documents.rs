@@ -46,7 +46,7 @@ impl DocumentService for Documents {
         // Before anything is uploaded in vain.
         self.core.store()?;
         let (header, upload) = upload::receive(request.into_inner(), self.core.max_upload).await?;
-        let project = convert::project(&header.default_project);
+        let project = convert::project(&header.default_project)?;
         let meta = meta(header.request_id, upload.hash(project), actor)?;
         let results = self
             .store(upload, project, header.validate_only, &meta)
@@ -203,7 +203,7 @@ impl DocumentService for Documents {
     ) -> Answer<v1::ListCompositeAppsResponse> {
         let request = request.into_inner();
         let apps = self
-            .apps(convert::project(&request.project), &request.name)
+            .apps(convert::project(&request.project)?, &request.name)
             .await?;
         let (apps, next_page_token) = page(
             apps,
@@ -309,7 +309,10 @@ impl DocumentService for Documents {
     ) -> Answer<v1::ListDeploymentIntentGroupsResponse> {
         let request = request.into_inner();
         let store = self.core.store()?;
-        let project = (request.project != "-").then(|| convert::project(&request.project));
+        let project = match request.project.as_str() {
+            "-" => None,
+            project => Some(convert::project(project)?),
+        };
         let digs = store.digs(project).await.map_err(errors::store)?;
         let ids = digs.into_iter().map(|row| row.doc.id).collect();
         let (ids, next_page_token) = page(

@@ -1,6 +1,7 @@
 //! What callers are told when something is refused or does not work: `google.rpc.Status` with
 //! details, its message one sentence of object, cause and next step.
 
+use model::text::clipped;
 use std::collections::HashMap;
 use store::StoreError;
 use tonic::{Code, Status};
@@ -12,8 +13,13 @@ pub const DOMAIN: &str = "muster.dev";
 /// Metadata key of the verbs that a refused one may be replaced with, separated by commas.
 pub const ALLOWED_VERBS: &str = "allowed_verbs";
 
-/// At most so many violations are reported; the message says how many there were.
-const REPORTED: usize = 100;
+/// Bytes of a message, of a field's path and of one violation's description.
+const MESSAGE: usize = 1_000;
+const FIELD: usize = 300;
+const DESCRIPTION: usize = 500;
+/// Bytes of all violations that are reported; the metadata says how many there were. A status
+/// travels in HTTP/2 trailers, of which clients take 16 KiB by default.
+const REPORTED: usize = 6_000;
 
 /// One thing wrong with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,21 +33,25 @@ pub struct Violation {
 impl Violation {
     pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
         Self {
-            field: field.into(),
-            description: description.into(),
+            field: clipped(&field.into(), FIELD),
+            description: clipped(&description.into(), DESCRIPTION),
         }
+    }
+
+    fn size(&self) -> usize {
+        self.field.len() + self.description.len()
     }
 }
 
 fn status(code: Code, reason: &str, message: String, metadata: &[(&str, &str)]) -> Status {
     let details = ErrorDetails::with_error_info(reason, DOMAIN, pairs(metadata));
-    Status::with_error_details(code, message, details)
+    Status::with_error_details(code, clipped(&message, MESSAGE), details)
 }
 
 fn pairs(metadata: &[(&str, &str)]) -> HashMap<String, String> {
     metadata
         .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .map(|(key, value)| ((*key).to_owned(), clipped(value, FIELD)))
         .collect()
 }
 
@@ -62,14 +72,18 @@ pub fn invalid(what: &str, violations: Vec<Violation>) -> Status {
         DOMAIN,
         pairs(&[("violations", &violations.len().to_string())]),
     );
+    let mut size = 0;
     details.set_bad_request(
         violations
             .into_iter()
-            .take(REPORTED)
+            .take_while(|violation| {
+                size += violation.size();
+                size <= REPORTED
+            })
             .map(|v| FieldViolation::new(v.field, v.description))
             .collect::<Vec<_>>(),
     );
-    Status::with_error_details(Code::InvalidArgument, message, details)
+    Status::with_error_details(Code::InvalidArgument, clipped(&message, MESSAGE), details)
 }
 
 /// INVALID_ARGUMENT for one field of a request.
@@ -87,6 +101,7 @@ pub fn unauthenticated(message: &str) -> Status {
 }
 
 pub fn already_exists(kind: &str, name: &str) -> Status {
+    let name = &clipped(name, FIELD);
     let message = format!("{kind} {name} exists already; update it, or choose another name");
     let mut details = ErrorDetails::with_error_info(
         "ALREADY_EXISTS",
@@ -98,6 +113,7 @@ pub fn already_exists(kind: &str, name: &str) -> Status {
 }
 
 pub fn not_found(kind: &str, name: &str) -> Status {
+    let name = &clipped(name, FIELD);
     let message = format!(
         "{kind} {name} does not exist; list what exists with `muster get {}`, or create it with `muster apply`",
         short(kind)
@@ -130,6 +146,7 @@ pub fn unavailable(reason: &str, message: String) -> Status {
 
 /// A verb or change that the object's present state, or another object, forbids.
 pub fn refused(object: &str, reason: &str, message: String, metadata: &[(&str, &str)]) -> Status {
+    let (object, message) = (&clipped(object, FIELD), clipped(&message, MESSAGE));
     let mut details = ErrorDetails::with_error_info(reason, DOMAIN, pairs(metadata));
     details.set_precondition_failure(vec![tonic_types::PreconditionViolation::new(
         reason, object, &message,
@@ -341,6 +358,26 @@ mod tests {
                 .subject,
             "shop/x"
         );
+    }
+
+    #[test]
+    fn however_much_is_wrong_the_status_fits_into_the_trailers_of_a_client() {
+        let long = "\u{1f980}".repeat(1 << 18);
+        let many = (0..10_000).map(|i| Violation::new(format!("{i}{long}"), &long)).collect();
+        let statuses = [
+            invalid(&long, many),
+            not_found("cluster", &long),
+            already_exists("cluster", &long),
+            refused(&long, "X", long.clone(), &[("object", &long)]),
+            wrong_state(&long, "Created", "instantiate", "approve"),
+            invalid_field("the request", &long, &*long),
+        ];
+        for status in statuses {
+            // As it travels: the message percent-encoded, the details in base64.
+            let size = 3 * status.message().len() + status.details().len() * 4 / 3;
+            assert!(size < 15 << 10, "{size}");
+            assert!(status.get_details_error_info().is_some());
+        }
     }
 
     #[test]

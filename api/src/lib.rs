@@ -10,7 +10,6 @@ mod documents;
 mod errors;
 mod inline;
 mod key;
-mod kubeconfig;
 mod lifecycle;
 mod one;
 mod page;

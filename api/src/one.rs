@@ -59,7 +59,7 @@ impl One {
         Ok(Self {
             kind,
             upload: Upload::of(document),
-            project: convert::project(project).to_owned(),
+            project: convert::project(project)?.to_owned(),
             request_id,
             validate_only,
             actor,

@@ -37,7 +37,14 @@ impl Filter {
         let cluster: Option<ClusterId> = some(&filter.cluster)
             .map(|text| convert::cluster_id(&text))
             .transpose()?;
-        let state = convert::state_filter(filter.state()).map(str::to_owned);
+        let state = v1::ResourceState::try_from(filter.state).map_err(|_| {
+            errors::invalid_field(
+                "the request",
+                "filter.state",
+                format!("{} is not known; leave it out for all states", filter.state),
+            )
+        })?;
+        let state = convert::state_filter(state).map(str::to_owned);
         Ok(Self {
             rows: RowFilter {
                 app: some(&filter.app),

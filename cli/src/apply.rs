@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 const CHUNK: usize = 1 << 20;
 
 pub async fn run(session: &mut Session, arguments: &Apply) -> Result<(), Fault> {
-    let sources = Arc::new(documents::read(&arguments.filename)?);
+    let sources = Arc::new(documents::read(&arguments.filename, &mut session.input)?);
     let header = ApplyHeader {
         request_id: session.request_id(0),
         validate_only: arguments.dry_run,
@@ -61,11 +61,6 @@ pub async fn run(session: &mut Session, arguments: &Apply) -> Result<(), Fault> 
         return session
             .output
             .value(&serde_json::json!({ "documents": documents, "dryRun": arguments.dry_run }));
-    }
-    if documents.is_empty() {
-        session
-            .output
-            .note("nothing to apply: there is no document in what was named");
     }
     for document in documents {
         let name = format!("{}/{}", words::kind(&document.kind), document.name);

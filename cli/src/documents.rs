@@ -10,6 +10,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     collections::BTreeSet,
+    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -38,16 +39,16 @@ pub struct Entry {
 }
 
 /// Standard input can be read once, by whoever names it first.
-#[derive(Default)]
-struct Reader {
+struct Reader<'a> {
+    input: &'a mut dyn Read,
     stdin: Option<String>,
     total: u64,
     /// Real paths of files that documents name.
     named: BTreeSet<PathBuf>,
 }
 
-/// Reads what `-f` names, and what that names.
-pub fn read(arguments: &[String]) -> Result<Vec<Source>, Fault> {
+/// Reads what `-f` names, and what that names; `-` is `input`.
+pub fn read(arguments: &[String], input: &mut dyn Read) -> Result<Vec<Source>, Fault> {
     struct Found {
         name: String,
         path: Option<PathBuf>,
@@ -55,7 +56,12 @@ pub fn read(arguments: &[String]) -> Result<Vec<Source>, Fault> {
         /// By going through a folder: then it may also be a manifest beside the documents.
         in_folder: bool,
     }
-    let mut reader = Reader::default();
+    let mut reader = Reader {
+        input,
+        stdin: None,
+        total: 0,
+        named: BTreeSet::new(),
+    };
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for argument in arguments {
@@ -79,7 +85,8 @@ pub fn read(arguments: &[String]) -> Result<Vec<Source>, Fault> {
         if paths.is_empty() {
             return Err(Fault::document(format!(
                 "{argument} holds no *.yaml, *.yml or *.json file"
-            )));
+            ))
+            .next("name a file, or a folder with such files"));
         }
         for path in paths {
             let data = reader.file(&path)?;
@@ -101,13 +108,14 @@ pub fn read(arguments: &[String]) -> Result<Vec<Source>, Fault> {
             .and_then(Path::parent)
             .unwrap_or(Path::new(""))
             .to_owned();
-        let entries = references(&file.name, &file.data).and_then(|references| {
+        let mut resolve = || {
             let mut entries = Vec::new();
-            for reference in references {
+            for reference in references(&file.data) {
                 reader.resolve(&file.name, &base, reference, &mut entries)?;
             }
             Ok(entries)
-        });
+        };
+        let entries = resolve();
         sources.push((file, entries));
     }
     let mut result = Vec::new();
@@ -132,15 +140,16 @@ fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-impl Reader {
+impl Reader<'_> {
     fn stdin(&mut self, user: &str) -> Result<Bytes, Fault> {
         if let Some(first) = &self.stdin {
             return Err(Fault::usage(format!(
                 "standard input is named twice: by {first} and by {user}"
-            )));
+            ))
+            .next("write one of them to a file and name that"));
         }
         self.stdin = Some(user.to_owned());
-        let data = files::read_stdin()?;
+        let data = files::read_stdin(self.input)?;
         self.count(&data)?;
         Ok(data)
     }
@@ -247,7 +256,7 @@ mod tests {
             .map(|argument| dir.path().join(argument).display().to_string())
             .collect();
         let shown =
-            match read(&arguments) {
+            match read(&arguments, &mut std::io::empty()) {
                 Ok(sources) => sources
                     .iter()
                     .flat_map(|source| {
@@ -313,6 +322,15 @@ d/e.yaml",
     }
 
     #[test]
+    fn what_is_no_yaml_is_uploaded_for_the_server_to_explain() {
+        check(
+            &[("a.yaml", "kind: Cluster\n---\nspec: [")],
+            &["a.yaml"],
+            "a.yaml",
+        );
+    }
+
+    #[test]
     fn a_file_named_twice_is_uploaded_once() {
         check(
             &[("a.yaml", "kind: Cluster")],
@@ -329,19 +347,19 @@ d/e.yaml",
         check(
             &[],
             &["no.yaml"],
-            "cannot read no.yaml: no such file or folder",
+            "cannot read no.yaml: no such file or folder; correct the path: a document's paths are relative to the document",
         );
         check(
             &[("d/readme.md", "")],
             &["d"],
-            "ROOT/d holds no *.yaml, *.yml or *.json file"
+            "ROOT/d holds no *.yaml, *.yml or *.json file; name a file, or a folder with such files"
                 .replace("ROOT/", "")
                 .as_str(),
         );
         check(
             &[("a.yaml", &manifests("x.yaml"))],
             &["a.yaml"],
-            "a.yaml, document 2, spec.apps[0].manifests[0]: cannot read x.yaml: no such file or folder",
+            "a.yaml, document 2, spec.apps[0].manifests[0]: cannot read x.yaml: no such file or folder; correct the path: a document's paths are relative to the document",
         );
         check(
             &[
@@ -349,22 +367,17 @@ d/e.yaml",
                 ("conf/x.yaml", ""),
             ],
             &["a.yaml"],
-            "a.yaml, document 1, spec.kubeconfig: conf is a folder, a file is needed",
+            "a.yaml, document 1, spec.kubeconfig: conf is a folder, a file is needed; name a file in it",
         );
         check(
             &[("a.yaml", &manifests("x")), ("x", "\0")],
             &["a.yaml"],
-            "a.yaml, document 2, spec.apps[0].manifests[0]: x is not text: it contains NUL bytes",
+            "a.yaml, document 2, spec.apps[0].manifests[0]: x is not text: it contains NUL bytes; name a file of YAML or JSON",
         );
         check(
             &[("a.yaml", &manifests("'https://example.org/x.yaml'"))],
             &["a.yaml"],
             "a.yaml, document 2, spec.apps[0].manifests[0]: https://example.org/x.yaml is a URL; download it and name the file",
-        );
-        check(
-            &[("a.yaml", "kind: Cluster\n---\nspec: [")],
-            &["a.yaml"],
-            "a.yaml, document 2, is no YAML: did not find expected node content at line 4 column 1, while parsing a flow node",
         );
         check(
             &[("a.yaml", &manifests("k")), ("k/kustomization.yaml", "")],

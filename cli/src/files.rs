@@ -3,7 +3,7 @@
 use crate::fault::Fault;
 use bytes::Bytes;
 use std::{
-    fs::File,
+    fs::{File, FileType},
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -33,22 +33,51 @@ pub fn read(path: &Path) -> Result<Bytes, Fault> {
             Fault::document(format!("{shown} is a URL")).next("download it and name the file")
         );
     }
-    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+    // Before it is opened: a pipe that nobody writes to would never open.
+    let metadata = path.metadata().map_err(|error| unreadable(path, &error))?;
     if metadata.is_dir() {
         return Err(Fault::document(format!(
             "{shown} is a folder, a file is needed"
-        )));
+        ))
+        .next("name a file in it"));
     }
+    if let Some(what) = no_file(path, metadata.file_type()) {
+        return Err(Fault::document(format!("{shown} is {what}, a file is needed"))
+            .next("name a file, or use - for standard input"));
+    }
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     if metadata.len() > FILE_LIMIT {
         return Err(too_large(&shown.to_string()));
     }
     text(&shown.to_string(), file)
 }
 
+/// What could be waited for in vain. A shell's `<(command)` is a pipe too, which does end.
+#[cfg(unix)]
+fn no_file(path: &Path, file: FileType) -> Option<&'static str> {
+    use std::os::unix::fs::FileTypeExt;
+    let inherited = ["/dev/fd", "/proc", "/dev/stdin"]
+        .iter()
+        .any(|place| path.starts_with(place));
+    if file.is_socket() {
+        Some("a socket")
+    } else if file.is_block_device() {
+        Some("a device")
+    } else if file.is_fifo() && !inherited {
+        Some("a pipe")
+    } else {
+        None
+    }
+}
+
+#[cfg(not(unix))]
+fn no_file(_: &Path, _: FileType) -> Option<&'static str> {
+    None
+}
+
 /// Reads standard input to its end.
-pub fn read_stdin() -> Result<Bytes, Fault> {
-    text("standard input", io::stdin().lock())
+pub fn read_stdin(stdin: &mut dyn Read) -> Result<Bytes, Fault> {
+    text("standard input", stdin)
 }
 
 /// Reads text to its end, stopping early at what is none.
@@ -67,7 +96,8 @@ fn text(name: &str, mut source: impl Read) -> Result<Bytes, Fault> {
         if data[before..].contains(&0) {
             return Err(Fault::document(format!(
                 "{name} is not text: it contains NUL bytes"
-            )));
+            ))
+            .next("name a file of YAML or JSON"));
         }
         if data.len() as u64 > FILE_LIMIT {
             return Err(too_large(name));
@@ -79,9 +109,11 @@ fn text(name: &str, mut source: impl Read) -> Result<Bytes, Fault> {
     match std::str::from_utf8(&data) {
         Ok(_) => Ok(data.into()),
         Err(error) => Err(Fault::document(format!(
-            "{name} is not UTF-8 text (byte {} on)",
+            "{name} is not UTF-8 text (line {}, byte {} on)",
+            1 + data[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count(),
             error.valid_up_to() + 1
-        ))),
+        ))
+        .next("save it as UTF-8")),
     }
 }
 
@@ -109,7 +141,8 @@ fn collect(
         return Err(Fault::document(format!(
             "the folder {} contains itself by a link",
             folder.display()
-        )));
+        ))
+        .next("remove the link, or name the files"));
     }
     above.push(real);
     let mut entries = Vec::new();
@@ -134,7 +167,8 @@ fn collect(
                 return Err(Fault::document(format!(
                     "{} is not a regular file",
                     path.display()
-                )));
+                ))
+                .next("remove it from the folder, or name the files"));
             }
             found.push(path);
         }
@@ -178,7 +212,14 @@ pub fn to_be_rendered(path: &Path, document: Option<&str>) -> Option<Fault> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Fault {
-    Fault::document(format!("cannot read {}: {}", path.display(), cause(error)))
+    let next = match error.kind() {
+        io::ErrorKind::NotFound => {
+            "correct the path: a document's paths are relative to the document"
+        }
+        io::ErrorKind::PermissionDenied => "let yourself read it",
+        _ => "name another file",
+    };
+    Fault::document(format!("cannot read {}: {}", path.display(), cause(error))).next(next)
 }
 
 fn cause(error: &io::Error) -> String {
@@ -194,6 +235,7 @@ fn too_large(name: &str) -> Fault {
         "{name} is larger than {} MiB, no manifest is",
         FILE_LIMIT >> 20
     ))
+    .next("split it")
 }
 
 #[cfg(test)]
@@ -206,17 +248,20 @@ mod tests {
         for (source, message) in [
             (
                 Box::new(io::repeat(0)) as Box<dyn Read>,
-                "x is not text: it contains NUL bytes",
+                "x is not text: it contains NUL bytes; name a file of YAML or JSON",
             ),
             (
                 Box::new(io::repeat(b'y')),
-                "x is larger than 64 MiB, no manifest is",
+                "x is larger than 64 MiB, no manifest is; split it",
             ),
             (
                 Box::new(&b"\xff\xfea\x00"[..]),
                 "x is UTF-16 text; save it as UTF-8",
             ),
-            (Box::new(&b"a\xc3("[..]), "x is not UTF-8 text (byte 2 on)"),
+            (
+                Box::new(&b"a\n\xc3("[..]),
+                "x is not UTF-8 text (line 2, byte 3 on); save it as UTF-8",
+            ),
         ] {
             assert_eq!(text("x", source).unwrap_err().to_string(), message);
         }

@@ -35,29 +35,52 @@ mod watch;
 mod words;
 
 use args::{Arguments, Verb};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, error::ErrorKind};
 use fault::{Exit, Fault};
 use output::{Format, Output};
 use session::Session;
-use std::ffi::OsString;
+use std::{ffi::OsString, io::Read};
 
-/// Reads the command line; what cannot be read, or asks for help, is answered here.
-pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, u8> {
+/// A command line that is not run: it asks for help, or cannot be meant.
+#[derive(Debug)]
+pub struct NotRun {
+    pub code: u8,
+    pub text: String,
+    /// Help and version, which were asked for.
+    pub wanted: bool,
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// What cannot be read, or asks for help, with what is to be said.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Arguments, NotRun> {
     let words: Vec<OsString> = words.into_iter().collect();
     Arguments::try_parse_from(&words).map_err(|error| {
-        if error.use_stderr() && wants_json(&words) {
-            let message = error.render().to_string();
-            let cause = message.split("\n\n").next().unwrap_or_default();
-            let line = words::plain(cause);
-            let fault = Fault::usage(line.trim_start_matches("error: "))
-                .next("`muster --help` explains the flags");
-            Output::standard(Format::Json).note(&fault.json());
-        } else {
-            // Help that nobody reads is no failure.
-            let _ = error.print();
+        let code = u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code());
+        let wanted = !error.use_stderr();
+        if wanted || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            let text = error.render().ansi().to_string();
+            return NotRun { code, text, wanted };
         }
-        u8::try_from(error.exit_code()).unwrap_or(Exit::Usage.code())
+        let fault = misuse(&error.render().to_string());
+        let text = if wants_json(&words) {
+            fault.json()
+        } else {
+            format!("error: {fault}")
+        };
+        NotRun { code, text, wanted }
     })
+}
+
+/// One sentence of clap's page: its first paragraph, and its tip if it has one.
+fn misuse(page: &str) -> Fault {
+    let mut paragraphs = page.split("\n\n").map(words::plain);
+    let cause = paragraphs.next().unwrap_or_default();
+    let tip = paragraphs.find_map(|text| text.trim().strip_prefix("tip: ").map(str::to_owned));
+    let next = tip.map_or_else(String::new, |tip| format!("{tip}; "));
+    Fault::usage(cause.trim_start_matches("error: "))
+        .next(format!("{next}`muster --help` explains the flags"))
 }
 
 /// Whether `-o json` stands on a command line that cannot be parsed.
@@ -73,7 +96,12 @@ fn wants_json(words: &[OsString]) -> bool {
 
 /// Runs one command to its end, telling the user of failures; the result is the exit code.
 pub async fn run(arguments: Arguments, output: Output) -> u8 {
-    let mut session = Session::new(arguments.global, output);
+    run_on(arguments, output, Box::new(std::io::stdin())).await
+}
+
+/// … with `input` as its standard input.
+pub async fn run_on(arguments: Arguments, output: Output, input: Box<dyn Read + Send>) -> u8 {
+    let mut session = Session::new(arguments.global, output, input);
     let outcome = within(&mut session, &arguments.verb).await;
     // What was said before a failure is still worth reading.
     let flushed = session.output.flush();

@@ -1,11 +1,19 @@
 //! The binary `muster`.
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 fn main() -> ExitCode {
     let arguments = match cli::parse(std::env::args_os()) {
         Ok(arguments) => arguments,
-        Err(code) => return ExitCode::from(code),
+        Err(not_run) => {
+            // Help that nobody reads is no failure.
+            let _ = if not_run.wanted {
+                write!(std::io::stdout(), "{}", not_run.text)
+            } else {
+                writeln!(std::io::stderr(), "{}", not_run.text.trim_end())
+            };
+            return ExitCode::from(not_run.code);
+        }
     };
     let mut output = cli::output::Output::standard(arguments.global.output);
     match tokio::runtime::Builder::new_current_thread()

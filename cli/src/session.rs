@@ -11,7 +11,7 @@ use proto::v1::{
     document_service_client::DocumentServiceClient,
     lifecycle_service_client::LifecycleServiceClient,
 };
-use std::{error::Error, future::Future, time::Duration};
+use std::{error::Error, future::Future, io::Read, time::Duration};
 use tokio::time::Instant;
 use tonic::{
     Code, Request, Status,
@@ -26,6 +26,8 @@ pub type Connection = InterceptedService<Channel, Identity>;
 
 /// A server that answers nothing for so long is not there.
 const ANSWER: Duration = Duration::from_secs(60);
+/// Headers of a request are limited to twice that.
+const LONGEST_TOKEN: usize = 8 << 10;
 /// A composite app comes with its objects.
 const LARGEST_MESSAGE: usize = 256 << 20;
 
@@ -55,8 +57,15 @@ impl Identity {
                 value,
             });
         };
+        let wrong = |cause: &str| {
+            Fault::usage(format!("the token {cause}"))
+                .next("copy it again to --token or MUSTER_TOKEN")
+        };
+        if token.len() > LONGEST_TOKEN {
+            return Err(wrong("is longer than 8 KiB"));
+        }
         let mut value = MetadataValue::try_from(format!("Bearer {token}"))
-            .map_err(|_| Fault::usage("the token holds characters that no token has"))?;
+            .map_err(|_| wrong("holds characters that no token has"))?;
         value.set_sensitive(true);
         Ok(Self {
             header: "authorization",
@@ -77,13 +86,15 @@ impl Interceptor for Identity {
 pub struct Session {
     pub global: Global,
     pub output: Output,
+    /// Standard input.
+    pub input: Box<dyn Read + Send>,
     pub started: Instant,
     connection: Option<Connection>,
     request_id: String,
 }
 
 impl Session {
-    pub fn new(global: Global, output: Output) -> Self {
+    pub fn new(global: Global, output: Output, input: Box<dyn Read + Send>) -> Self {
         let request_id = global
             .request_id
             .clone()
@@ -91,6 +102,7 @@ impl Session {
         Self {
             global,
             output,
+            input,
             started: Instant::now(),
             connection: None,
             request_id,
@@ -226,6 +238,10 @@ fn endpoint(global: &Global) -> Result<Endpoint, Fault> {
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err(wrong());
     }
+    if url.contains('@') {
+        return Err(Fault::usage("the server's address holds a user or password")
+            .next("leave them out; --token says who you are"));
+    }
     let mut endpoint = Endpoint::from_shared(url.clone())
         .map_err(|_| wrong())?
         .connect_timeout(Duration::from_secs(5))
@@ -242,6 +258,7 @@ fn endpoint(global: &Global) -> Result<Endpoint, Fault> {
                         "cannot read the CA certificate {}: {error}",
                         file.display()
                     ))
+                    .next("correct --ca-cert or MUSTER_CA_CERT")
                 })?;
                 tls.ca_certificate(Certificate::from_pem(pem))
             }
@@ -252,6 +269,7 @@ fn endpoint(global: &Global) -> Result<Endpoint, Fault> {
                 "the CA certificate cannot be used: {}",
                 innermost(&error)
             ))
+            .next("name a PEM file with --ca-cert or MUSTER_CA_CERT")
         })?;
     }
     Ok(endpoint)

@@ -43,8 +43,8 @@ pub(crate) async fn take<C: ConnectionTrait>(db: &C, context: &ContextId) -> Res
         return Err(refused(
             object(&row.text("key")?),
             format!(
-                "belongs to deployment intent group {}/{}, which is not terminated; \
-                 an object can be in one group only",
+                "belongs to deployment intent group {0}/{1}, which is not terminated; \
+                 terminate {0}/{1}, or leave the object out of one of them",
                 row.text("project")?,
                 row.text("name")?
             ),

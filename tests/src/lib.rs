@@ -2,11 +2,13 @@
 //! client, an inventory.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub mod api_only;
 pub mod client;
 pub mod clusters;
 pub mod control_plane;
 pub mod documents;
 pub mod logs;
+pub mod muster;
 pub mod stack;
 
 pub use client::Dig;

@@ -25,6 +25,7 @@ mod suite {
     mod control_plane;
     mod engine;
     mod house;
+    mod inputs;
     mod objects;
     mod recovery;
     mod terminate;

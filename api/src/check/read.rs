@@ -3,12 +3,14 @@
 use crate::{
     errors::Violation,
     inline::{self, Inline},
-    kubeconfig,
     upload::{Entry, Upload},
 };
-use model::document::{
-    self, Cluster, CompositeApp, Dig, Document, DocumentError, ManifestEntry, ManifestFile,
-    RawDocument, fill, parse_documents,
+use model::{
+    document::{
+        self, Cluster, CompositeApp, Dig, Document, DocumentError, ManifestEntry, ManifestFile,
+        RawDocument, fill, parse_documents,
+    },
+    kubeconfig,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -42,6 +44,7 @@ pub(super) fn read(upload: Upload, default_project: &str) -> Checked {
         ..Checked::default()
     };
     let mut entries = Entries::of(upload.entries, &mut checked.violations);
+    let names: Vec<String> = upload.sources.iter().map(|s| s.name.clone()).collect();
     for source in upload.sources {
         let Ok(text) = String::from_utf8(source.data) else {
             checked.violations.push(Violation::new(
@@ -58,10 +61,25 @@ pub(super) fn read(upload: Upload, default_project: &str) -> Checked {
         }
     }
     checked.refuse_twice();
+    if checked.is_empty() {
+        let cause = match names.as_slice() {
+            [] => "holds no file".to_owned(),
+            names => format!("holds no document: {}", names.join(", ")),
+        };
+        let next = "send at least one document of kind Cluster, CompositeApp or DeploymentIntentGroup";
+        checked.violations.push(Violation::new("the upload", format!("{cause}; {next}")));
+    }
     checked
 }
 
 impl Checked {
+    fn is_empty(&self) -> bool {
+        self.clusters.is_empty()
+            && self.apps.is_empty()
+            && self.digs.is_empty()
+            && self.violations.is_empty()
+    }
+
     fn add(&mut self, mut raw: RawDocument, default_project: &str, entries: &mut Entries) {
         let place = Place {
             file: raw.file.clone(),
@@ -170,7 +188,7 @@ fn kubeconfig(
     match (files.pop(), files.pop()) {
         (Some(file), None) => match kubeconfig::check(&file.text, cluster.context.as_deref()) {
             Ok(()) => Ok(Kubeconfig::Uploaded(file.text)),
-            Err(cause) => Err(violation(place, FIELD, &format!("{} {cause}", file.name))),
+            Err(error) => Err(violation(place, FIELD, &format!("{}: {error}", file.name))),
         },
         (None, _) => Err(violation(
             place,

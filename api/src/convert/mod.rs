@@ -8,12 +8,15 @@ use model::{
     ids::{ClusterId, DigRef},
     row::Connectivity,
     state::{ContextState, DigState, Goal, ResourceState},
+    text::quoted,
 };
 use proto::v1;
 use std::collections::BTreeMap;
 use tonic::Status;
 
 use crate::errors;
+
+const LONGEST_NAME: usize = 253;
 
 /// Project of requests that name none.
 pub const DEFAULT_PROJECT: &str = "default";
@@ -116,17 +119,33 @@ pub fn dig_ref(project: &str, name: &str) -> Result<DigRef, Status> {
         ));
     }
     Ok(DigRef {
-        project: self::project(project).to_owned(),
-        name: name.to_owned(),
+        project: self::project(project)?.to_owned(),
+        name: checked("name", name)?.to_owned(),
     })
 }
 
-pub fn project(project: &str) -> &str {
+pub fn project(project: &str) -> Result<&str, Status> {
     if project.is_empty() {
-        DEFAULT_PROJECT
-    } else {
-        project
+        return Ok(DEFAULT_PROJECT);
     }
+    checked("project", project)
+}
+
+/// A name that could be one. What exists under it is the store's to say.
+pub fn checked<'a>(field: &str, name: &'a str) -> Result<&'a str, Status> {
+    let cause = if name.len() > LONGEST_NAME {
+        "is longer than 253 characters"
+    } else if name.contains('/') || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        "holds a '/', a space or a control character"
+    } else {
+        return Ok(name);
+    };
+    let next = "use lower-case letters, digits, '-' and '.'";
+    Err(errors::invalid_field(
+        "the request",
+        field,
+        format!("{} {cause}; {next}", quoted(name)),
+    ))
 }
 
 /// A deployment intent group's name in messages.
@@ -136,7 +155,7 @@ pub fn name(id: &DigRef) -> String {
 
 /// `provider+name` of a request.
 pub fn cluster_id(text: &str) -> Result<ClusterId, Status> {
-    text.parse().map_err(|error: model::ids::InvalidId| {
+    checked("cluster", text)?.parse().map_err(|error: model::ids::InvalidId| {
         errors::invalid_field(
             "the request",
             "cluster",

@@ -88,7 +88,7 @@ impl Documents {
         name: &str,
         version: &str,
     ) -> Result<AppRef, Status> {
-        let project = convert::project(project);
+        let project = convert::project(project)?;
         let named = |version: &str| AppRef {
             project: project.to_owned(),
             name: name.to_owned(),

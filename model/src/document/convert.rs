@@ -4,12 +4,13 @@ use super::{
     App, AppRef, Cluster, CompositeApp, Dependency, Dig, DocumentError, Existing, OnFailure,
     OpStatus, Placement, Policy, Retry, Selector,
     fields::{Fields, Place, Result},
-    names::{check_label, is_dns, is_label_text},
+    names::{check_label, is_label_text, is_name},
 };
 use crate::{
     ids::{ClusterId, DigRef},
     manifest::{Dialect, parse_yaml},
     plan::topological,
+    text::{nearest, quoted},
 };
 use serde_json::Value;
 use std::collections::HashSet;
@@ -81,7 +82,7 @@ pub fn convert(raw: &RawDocument, default_project: &str) -> Result<Document> {
         let next = format!(
             "write apiVersion: {API_VERSION}; Kubernetes objects belong into the manifests of a CompositeApp"
         );
-        return Err(fields.refuse("apiVersion", format!("{api_version:?} is not known"), next));
+        return Err(fields.refuse("apiVersion", format!("{} is not known", quoted(&api_version)), next));
     }
     let kind = fields.required("kind")?;
     let document = match kind.as_str() {
@@ -94,7 +95,7 @@ pub fn convert(raw: &RawDocument, default_project: &str) -> Result<Document> {
         }
         _ => {
             let next = "write Cluster, CompositeApp or DeploymentIntentGroup";
-            return Err(fields.refuse("kind", format!("{kind:?} is not known"), next));
+            return Err(fields.refuse("kind", format!("{} is not known", quoted(&kind)), next));
         }
     };
     fields.finish()?;
@@ -168,9 +169,9 @@ fn composite_app(fields: &mut Fields<'_>, default_project: &str) -> Result<Compo
 fn app(fields: &mut Fields<'_>) -> Result<App> {
     let name = fields.required("name")?;
     // It becomes a label's value.
-    if name.len() > 63 || !is_dns(&name) {
+    if !is_name(&name) {
         let next = "use lower-case letters, digits, '-' and '.', at most 63";
-        return Err(fields.refuse("name", format!("{name:?} is no valid name"), next));
+        return Err(fields.refuse("name", format!("{} is no valid name", quoted(&name)), next));
     }
     let manifests = fields.texts("manifests")?;
     if manifests.is_empty() {
@@ -214,8 +215,13 @@ fn check_dependencies(apps: &[App], spec: &Fields<'_>, places: &[Fields<'_>]) ->
                 return refuse(format!("app {} depends on itself", app.name), "remove it");
             }
             if !apps.iter().any(|other| other.name == dependency.app) {
-                let next = "name an app of this composite app";
-                return refuse(format!("there is no app {:?}", dependency.app), next);
+                let names: Vec<&str> = apps.iter().map(|app| app.name.as_str()).collect();
+                let next = match nearest(&dependency.app, names.iter().copied()) {
+                    Some(meant) => format!("write {meant}"),
+                    None => "name an app of this composite app".to_owned(),
+                };
+                let cause = format!("there is no app {}", quoted(&dependency.app));
+                return refuse(cause, &next);
             }
             if !seen.insert(&dependency.app) {
                 return refuse(
@@ -254,9 +260,9 @@ fn dig(fields: &mut Fields<'_>, default_project: &str) -> Result<Dig> {
         .text("namespace")?
         .filter(|n| !n.is_empty())
         .unwrap_or_else(|| "default".to_owned());
-    if namespace.len() > 63 || namespace.contains('.') || !is_dns(&namespace) {
+    if namespace.contains('.') || !is_name(&namespace) {
         let next = "use lower-case letters, digits and '-', at most 63";
-        let cause = format!("{namespace:?} is no valid namespace");
+        let cause = format!("{} is no valid namespace", quoted(&namespace));
         return Err(spec.refuse("namespace", cause, next));
     }
     let mut placement: Vec<Placement> = Vec::new();
@@ -264,7 +270,7 @@ fn dig(fields: &mut Fields<'_>, default_project: &str) -> Result<Dig> {
         let app = item.required("app")?;
         if placement.iter().any(|other| other.app == app) {
             let next = "put both into one entry";
-            return Err(item.refuse("app", format!("{app:?} is placed twice"), next));
+            return Err(item.refuse("app", format!("{} is placed twice", quoted(&app)), next));
         }
         let all_of = selectors(&mut item, "allOf")?;
         let any_of = selectors(&mut item, "anyOf")?;
@@ -292,22 +298,27 @@ fn selectors(item: &mut Fields<'_>, list: &'static str) -> Result<Vec<Selector>>
     let mut out = Vec::new();
     for mut entry in item.list(list)? {
         let selector = match (entry.text("cluster")?, entry.text("label")?) {
-            (Some(id), None) => Selector::Cluster(id.parse().map_err(|_| {
-                let cause = format!("{id:?} names no cluster");
-                entry.refuse("cluster", cause, "write it as provider+name")
-            })?),
+            (Some(id), None) => match id.parse::<ClusterId>() {
+                Ok(cluster) if is_name(&cluster.provider) && is_name(&cluster.name) => {
+                    Selector::Cluster(cluster)
+                }
+                _ => {
+                    let cause = format!("{} names no cluster", quoted(&id));
+                    return Err(entry.refuse("cluster", cause, "write it as provider+name"));
+                }
+            },
             // An empty label is refused when it is to be resolved, as one without a match.
             (None, Some(label)) if label.trim().is_empty() => Selector::Label {
                 key: String::new(),
                 value: String::new(),
             },
             (None, Some(label)) => match label.split_once('=') {
-                Some((key, value)) if !key.trim().is_empty() => Selector::Label {
+                Some((key, value)) if check_label(key.trim(), value.trim()).is_ok() => Selector::Label {
                     key: key.trim().to_owned(),
                     value: value.trim().to_owned(),
                 },
                 _ => {
-                    let cause = format!("{label:?} is no label");
+                    let cause = format!("{} is no label", quoted(&label));
                     return Err(entry.refuse("label", cause, "write it as key=value"));
                 }
             },
@@ -396,8 +407,10 @@ pub fn check_placement(
                 document,
                 field: format!("spec.placement[{i}].app"),
                 cause: format!(
-                    "{} {} has no app {:?}",
-                    app.id.name, app.id.version, entry.app
+                    "{} {} has no app {}",
+                    app.id.name,
+                    app.id.version,
+                    quoted(&entry.app)
                 ),
                 next_step: format!("name \"*\" or one of {}", names.join(", ")),
             });
@@ -412,9 +425,9 @@ fn name(fields: &mut Fields<'_>, field: &'static str, default: Option<&str>) -> 
         (None, Some(default)) => default.to_owned(),
         (None, None) => return Err(fields.missing(field)),
     };
-    if text.len() > 63 || !is_dns(&text) {
+    if !is_name(&text) {
         let next = "use lower-case letters, digits, '-' and '.', at most 63";
-        return Err(fields.refuse(field, format!("{text:?} is no valid name"), next));
+        return Err(fields.refuse(field, format!("{} is no valid name", quoted(&text)), next));
     }
     Ok(text)
 }
@@ -423,7 +436,7 @@ fn version(fields: &mut Fields<'_>) -> Result<String> {
     let text = fields.required("version")?;
     if !is_label_text(&text) {
         let next = "use letters, digits, '-', '_' and '.', at most 63";
-        return Err(fields.refuse("version", format!("{text:?} is no valid version"), next));
+        return Err(fields.refuse("version", format!("{} is no valid version", quoted(&text)), next));
     }
     Ok(text)
 }

@@ -1,6 +1,7 @@
 //! Reads the fields of a document one by one, so that what is left over can be refused by name.
 
 use super::{DocumentError, parse_duration};
+use crate::text::{clipped, nearest, quoted};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -20,6 +21,9 @@ pub(super) struct Fields<'a> {
 }
 
 pub(super) type Result<T> = std::result::Result<T, DocumentError>;
+
+/// Names of fields that nobody knows are shown up to this many bytes.
+const LONGEST_NAME: usize = 80;
 
 fn type_name(value: &Value) -> &'static str {
     match value {
@@ -52,8 +56,9 @@ impl<'a> Fields<'a> {
     }
 
     fn path(&self, name: &str) -> String {
+        let name = clipped(name, LONGEST_NAME);
         if self.path.is_empty() {
-            name.to_owned()
+            name
         } else {
             format!("{}.{name}", self.path)
         }
@@ -91,7 +96,13 @@ impl<'a> Fields<'a> {
     }
 
     pub fn missing(&self, name: &str) -> DocumentError {
-        self.refuse(name, "is missing", format!("add {name}"))
+        // What stands there instead is most likely what was meant.
+        let written = self.map.keys().map(String::as_str);
+        let next = match nearest(name, written.filter(|key| !self.known.contains(key))) {
+            Some(written) => format!("write it in place of {}", quoted(written)),
+            None => format!("add {name}"),
+        };
+        self.refuse(name, "is missing", next)
     }
 
     /// The value and the name that it is known by from here on; null counts as absent.
@@ -144,7 +155,7 @@ impl<'a> Fields<'a> {
             Some(ms) => Ok(Some(ms)),
             None => Err(self.refuse(
                 name,
-                format!("{text:?} is no duration"),
+                format!("{} is no duration", quoted(&text)),
                 "write it as in 500ms, 5s, 10m, 1h30m",
             )),
         }
@@ -161,7 +172,7 @@ impl<'a> Fields<'a> {
             .find(|word| word.eq_ignore_ascii_case(&text))
             .ok_or_else(|| {
                 let next = format!("write {}", words.join(" or "));
-                self.refuse(name, format!("{text:?} is not known"), next)
+                self.refuse(name, format!("{} is not known", quoted(&text)), next)
             })
     }
 
@@ -224,7 +235,11 @@ impl<'a> Fields<'a> {
         match self.map.keys().next() {
             None => Ok(()),
             Some(name) => {
-                let next = format!("remove it; known here: {}", self.known.join(", "));
+                let next = match nearest(name, self.known.iter().copied()) {
+                    Some(meant) => format!("write {meant}, or remove it"),
+                    None => "remove it".to_owned(),
+                };
+                let next = format!("{next}; known here: {}", self.known.join(", "));
                 Err(self.refuse(name, "is not known", next))
             }
         }

@@ -10,6 +10,11 @@ pub(super) fn is_dns(text: &str) -> bool {
     })
 }
 
+/// Names of our own things: they become labels' values.
+pub(super) fn is_name(text: &str) -> bool {
+    text.len() <= 63 && is_dns(text)
+}
+
 /// `[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?`, at most 63.
 pub(super) fn is_label_text(text: &str) -> bool {
     let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric());

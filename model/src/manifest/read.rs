@@ -4,8 +4,11 @@ use super::{
     Object,
     yaml::{self, Dialect},
 };
-use crate::document::DocumentError;
+use crate::{document::DocumentError, text::clipped};
 use serde_json::Value;
+
+/// No API server reads a larger request (apiserver's `MaxRequestBodyBytes`), whatever the object.
+const LARGEST: usize = 3 << 20;
 
 /// An object and where it was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -149,6 +152,21 @@ fn object(
             ));
         }
     }
+    for list in ["labels", "annotations"] {
+        let texts = value.pointer(&format!("/metadata/{list}"));
+        let wrong = texts.and_then(Value::as_object).and_then(|texts| {
+            let mut entries = texts.iter();
+            entries.find(|(_, value)| !(value.is_string() || value.is_null()))
+        });
+        if let Some((key, found)) = wrong {
+            let field = format!("metadata.{list}.{}", clipped(key, 80));
+            let next = match found {
+                Value::Bool(_) | Value::Number(_) => "put it in quotes",
+                _ => "write text",
+            };
+            return Err(refuse(&field, "must be text", next));
+        }
+    }
     let Some(name) = text("/metadata/name", "metadata.name")? else {
         if text("/metadata/generateName", "metadata.generateName")?.is_some() {
             let cause = "makes a new object each time it is applied";
@@ -177,6 +195,13 @@ fn object(
             "render the chart with `helm template --no-hooks`",
         ));
     }
+    if least_size(&value) > LARGEST {
+        return Err(refuse(
+            "",
+            "is larger than 3 MiB, and no API server takes that",
+            "split the object",
+        ));
+    }
     let (group, version) = (group.to_owned(), version.to_owned());
     Ok(Object {
         group,
@@ -186,6 +211,19 @@ fn object(
         name,
         json: value,
     })
+}
+
+/// Bytes that the value takes at least as JSON.
+fn least_size(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => 2 + items.iter().map(|item| 1 + least_size(item)).sum::<usize>(),
+        Value::Object(map) => {
+            let entry = |(key, value): (&String, &Value)| key.len() + 4 + least_size(value);
+            2 + map.iter().map(entry).sum::<usize>()
+        }
+        _ => 1,
+    }
 }
 
 /// What Kubernetes refuses as a name of anything: it could not stand in a URL's path.

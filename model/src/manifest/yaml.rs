@@ -2,6 +2,7 @@
 //! together here, because no serde front end resolves scalars as kubectl does.
 
 use super::scalar;
+use crate::text::quoted;
 use base64::Engine;
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Tag};
 use serde_json::{Map, Value};
@@ -281,7 +282,7 @@ impl Composer {
                 Some(Key::Merge) => merge(map, value)?,
                 Some(Key::Text(name)) => {
                     if self.dialect == Dialect::Muster && !own.insert(name.clone()) {
-                        return Err(format!("the field {name:?} stands twice"));
+                        return Err(format!("the field {} stands twice", quoted(&name)));
                     }
                     map.insert(name, value);
                 }
