@@ -4,6 +4,7 @@ mod read;
 
 use crate::{
     errors::{self, Violation},
+    inline,
     upload::Upload,
 };
 use model::{
@@ -27,7 +28,7 @@ pub async fn upload(
     default_project: &str,
 ) -> Result<DocumentSet, Status> {
     let project = default_project.to_owned();
-    let checked = tokio::task::spawn_blocking(move || read(upload, &project))
+    let mut checked = tokio::task::spawn_blocking(move || read(upload, &project))
         .await
         .map_err(|error| {
             Status::internal(format!(
@@ -36,9 +37,10 @@ pub async fn upload(
         })?;
     // Documents that could not be read would make others look wrong.
     if !checked.violations.is_empty() {
-        return Err(errors::invalid("nothing was applied", checked.violations));
+        return Err(errors::invalid_documents(checked.violations));
     }
-    let mut violations = check_digs(store, &checked.apps, &checked.digs).await?;
+    let mut violations = restore_secrets(store, &mut checked.apps).await?;
+    violations.extend(check_digs(store, &checked.apps, &checked.digs).await?);
     let mut clusters = Vec::new();
     for (place, cluster, text) in checked.clusters {
         match text {
@@ -55,7 +57,7 @@ pub async fn upload(
         }
     }
     if !violations.is_empty() {
-        return Err(errors::invalid("nothing was applied", violations));
+        return Err(errors::invalid_documents(violations));
     }
     let apps = checked.apps.into_iter().map(|(_, app)| app).collect();
     Ok(DocumentSet {
@@ -63,6 +65,33 @@ pub async fn upload(
         apps,
         digs: checked.digs.into_iter().map(|(_, dig)| dig).collect(),
     })
+}
+
+/// Shown documents name their Secrets only: what they hold is stored.
+async fn restore_secrets(
+    store: &Store,
+    apps: &mut [(Place, CompositeApp)],
+) -> Result<Vec<Violation>, Status> {
+    let mut violations = Vec::new();
+    for (place, app) in apps {
+        let mut objects = app.apps.iter().flat_map(|app| &app.objects);
+        if !objects.any(inline::is_stored) {
+            continue;
+        }
+        let stored = match store.composite_app(&app.id).await {
+            Ok(stored) => Some(stored.doc),
+            Err(StoreError::NotFound { .. }) => None,
+            Err(error) => return Err(errors::store(error)),
+        };
+        if let Err((number, object)) = inline::restore(app, stored.as_ref()) {
+            violations.push(violation(
+                place,
+                &format!("spec.apps[{number}].manifests[0]"),
+                &format!("{object} is not stored; name the manifest's file"),
+            ));
+        }
+    }
+    Ok(violations)
 }
 
 /// Every DIG fits its composite app, be it uploaded or stored.

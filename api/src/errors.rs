@@ -55,8 +55,17 @@ fn pairs(metadata: &[(&str, &str)]) -> HashMap<String, String> {
         .collect()
 }
 
+/// INVALID_ARGUMENT with everything that is wrong with uploaded documents.
+pub fn invalid_documents(violations: Vec<Violation>) -> Status {
+    violated("INVALID_DOCUMENT", "nothing was applied", violations)
+}
+
 /// INVALID_ARGUMENT with every violation; `what` names what was refused, for the message.
 pub fn invalid(what: &str, violations: Vec<Violation>) -> Status {
+    violated("INVALID", what, violations)
+}
+
+fn violated(reason: &str, what: &str, violations: Vec<Violation>) -> Status {
     let message = match violations.as_slice() {
         [] => format!("{what} is not valid"),
         [only] => format!("{what}: {}: {}", only.field, only.description),
@@ -68,7 +77,7 @@ pub fn invalid(what: &str, violations: Vec<Violation>) -> Status {
         ),
     };
     let mut details = ErrorDetails::with_error_info(
-        "INVALID",
+        reason,
         DOMAIN,
         pairs(&[("violations", &violations.len().to_string())]),
     );
@@ -363,7 +372,9 @@ mod tests {
     #[test]
     fn however_much_is_wrong_the_status_fits_into_the_trailers_of_a_client() {
         let long = "\u{1f980}".repeat(1 << 18);
-        let many = (0..10_000).map(|i| Violation::new(format!("{i}{long}"), &long)).collect();
+        let many = (0..10_000)
+            .map(|i| Violation::new(format!("{i}{long}"), &long))
+            .collect();
         let statuses = [
             invalid(&long, many),
             not_found("cluster", &long),

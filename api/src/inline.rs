@@ -2,10 +2,14 @@
 //! applied again where those files are not.
 //!
 //! - Cluster: `spec.kubeconfig: {stored: PATH}` keeps the stored kubeconfig.
-//! - CompositeApp: `manifests: [{paths: [PATH, …], objects: [OBJECT, …]}]` in each app.
+//! - CompositeApp: `manifests: [{paths: [PATH, …], objects: [OBJECT, …]}]` in each app; of a Secret
+//!   only kind and name, and `stored: true`, which keeps the stored one.
 
-use model::document::{
-    self, Cluster, CompositeApp, DocumentError, ManifestEntry, ManifestFile, RawDocument,
+use model::{
+    document::{
+        self, Cluster, CompositeApp, DocumentError, ManifestEntry, ManifestFile, RawDocument,
+    },
+    manifest::Object,
 };
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -32,10 +36,58 @@ pub fn app_json(app: &CompositeApp) -> String {
         .flatten()
         .zip(&app.apps)
     {
-        let objects: Vec<&Value> = app.objects.iter().map(|object| &object.json).collect();
+        let objects: Vec<Value> = app.objects.iter().map(shown_object).collect();
         shown["manifests"] = json!([{"paths": app.manifests, "objects": objects}]);
     }
     shown.to_string()
+}
+
+/// The object, but of a Secret nothing that it holds.
+fn shown_object(object: &Object) -> Value {
+    if !is_secret(object) {
+        return object.json.clone();
+    }
+    let mut metadata = json!({"name": object.name});
+    if let Some(namespace) = &object.namespace {
+        metadata["namespace"] = namespace.as_str().into();
+    }
+    json!({"apiVersion": object.version, "kind": object.kind, "metadata": metadata, "stored": true})
+}
+
+fn is_secret(object: &Object) -> bool {
+    object.group.is_empty() && object.kind == "Secret"
+}
+
+/// Whether an object that stood inline means the stored Secret of its name.
+pub fn is_stored(object: &Object) -> bool {
+    is_secret(object) && object.json["stored"] == true
+}
+
+/// Puts the stored Secrets in the place of those that are only named.
+///
+/// # Errors
+/// App and object of the first that is not stored.
+pub fn restore(
+    app: &mut CompositeApp,
+    stored: Option<&CompositeApp>,
+) -> Result<(), (usize, String)> {
+    for (number, app) in app.apps.iter_mut().enumerate() {
+        let before =
+            stored.and_then(|stored| stored.apps.iter().find(|other| other.name == app.name));
+        for object in app.objects.iter_mut().filter(|object| is_stored(object)) {
+            let known = before.and_then(|before| {
+                before.objects.iter().find(|other| {
+                    is_secret(other)
+                        && (&other.namespace, &other.name) == (&object.namespace, &object.name)
+                })
+            });
+            match known {
+                Some(known) => *object = known.clone(),
+                None => return Err((number, format!("Secret {}", object.name))),
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Takes out what stands inline, so that paths remain, as the user wrote them once.
@@ -160,7 +212,7 @@ mod tests {
         };
         let file = ManifestFile {
             name: "m".into(),
-            text: "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}".into(),
+            text: "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}}\n---\n{apiVersion: v1, kind: Secret, metadata: {name: c, namespace: ns, annotations: {a: s3cret}}, stringData: {a: s3cret}}".into(),
         };
         fill(
             &mut app.apps[0],
@@ -170,10 +222,17 @@ mod tests {
             }],
         )
         .unwrap();
-        let (inline, Document::CompositeApp(mut again)) = read(&app_json(&app)) else {
+        let shown = app_json(&app);
+        assert!(!shown.contains("s3cret"), "{shown}");
+        let (inline, Document::CompositeApp(mut again)) = read(&shown) else {
             panic!("not an app")
         };
         fill(&mut again.apps[0], &[inline.manifests[&0].clone()]).unwrap();
+        assert_eq!(
+            restore(&mut again.clone(), None),
+            Err((0, "Secret c".to_owned()))
+        );
+        restore(&mut again, Some(&app)).unwrap();
         assert_eq!(again, app);
     }
 

@@ -74,7 +74,11 @@ impl LifecycleService for Lifecycle {
         let store = self.core.store()?;
         if request.validate_only {
             let answer = would(store, &call).await?;
-            render::plan(store, &call.id).await?;
+            let (plan, _) = render::plan(store, &call.id).await?;
+            store
+                .check_claims(&plan.rows)
+                .await
+                .map_err(errors::store)?;
             return Ok(answer);
         }
         let accepted = render::instantiate(store, &call.id, &call.meta).await?;

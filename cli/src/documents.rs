@@ -108,7 +108,7 @@ pub fn read(arguments: &[String], input: &mut dyn Read) -> Result<Vec<Source>, F
             .and_then(Path::parent)
             .unwrap_or(Path::new(""))
             .to_owned();
-        let mut resolve = || {
+        let mut resolve = || -> Result<Vec<Entry>, Fault> {
             let mut entries = Vec::new();
             for reference in references(&file.data) {
                 reader.resolve(&file.name, &base, reference, &mut entries)?;

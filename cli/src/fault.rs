@@ -6,6 +6,9 @@ use std::{collections::BTreeMap, fmt, io};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+/// Violations that people are shown at once.
+const SHOWN: usize = 20;
+
 /// Exit codes of `muster` (contract.md "Commands").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -149,17 +152,20 @@ impl fmt::Display for Fault {
             write!(f, "; {}", plain(step))?;
         }
         // A single violation is usually the message itself.
-        for violation in c
-            .violations
-            .iter()
-            .filter(|v| !c.message.contains(&v.description))
-        {
+        let others = || {
+            let violations = c.violations.iter();
+            violations.filter(|v| !c.message.contains(&v.description))
+        };
+        for violation in others().take(SHOWN) {
             write!(
                 f,
                 "\n  {}: {}",
                 plain(&violation.field),
                 plain(&violation.description)
             )?;
+        }
+        if others().nth(SHOWN).is_some() {
+            f.write_str("\n  …; correct these first, or see more with -o json")?;
         }
         Ok(())
     }
@@ -234,7 +240,8 @@ impl From<Status> for Fault {
                 }),
         );
         // A document is to blame, not the command line.
-        let exit = if violations.iter().any(|v| v.field.contains('#')) {
+        let of_documents = info.is_some_and(|info| info.reason == "INVALID_DOCUMENT");
+        let exit = if of_documents || violations.iter().any(|v| v.field.contains('#')) {
             Exit::Failed
         } else {
             exit

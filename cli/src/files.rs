@@ -36,14 +36,16 @@ pub fn read(path: &Path) -> Result<Bytes, Fault> {
     // Before it is opened: a pipe that nobody writes to would never open.
     let metadata = path.metadata().map_err(|error| unreadable(path, &error))?;
     if metadata.is_dir() {
-        return Err(Fault::document(format!(
-            "{shown} is a folder, a file is needed"
-        ))
-        .next("name a file in it"));
+        return Err(
+            Fault::document(format!("{shown} is a folder, a file is needed"))
+                .next("name a file in it"),
+        );
     }
     if let Some(what) = no_file(path, metadata.file_type()) {
-        return Err(Fault::document(format!("{shown} is {what}, a file is needed"))
-            .next("name a file, or use - for standard input"));
+        return Err(
+            Fault::document(format!("{shown} is {what}, a file is needed"))
+                .next("name a file, or use - for standard input"),
+        );
     }
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     if metadata.len() > FILE_LIMIT {
@@ -94,10 +96,10 @@ fn text(name: &str, mut source: impl Read) -> Result<Bytes, Fault> {
             return Err(Fault::document(format!("{name} is UTF-16 text")).next("save it as UTF-8"));
         }
         if data[before..].contains(&0) {
-            return Err(Fault::document(format!(
-                "{name} is not text: it contains NUL bytes"
-            ))
-            .next("name a file of YAML or JSON"));
+            return Err(
+                Fault::document(format!("{name} is not text: it contains NUL bytes"))
+                    .next("name a file of YAML or JSON"),
+            );
         }
         if data.len() as u64 > FILE_LIMIT {
             return Err(too_large(name));
@@ -110,7 +112,10 @@ fn text(name: &str, mut source: impl Read) -> Result<Bytes, Fault> {
         Ok(_) => Ok(data.into()),
         Err(error) => Err(Fault::document(format!(
             "{name} is not UTF-8 text (line {}, byte {} on)",
-            1 + data[..error.valid_up_to()].iter().filter(|b| **b == b'\n').count(),
+            1 + data[..error.valid_up_to()]
+                .iter()
+                .filter(|b| **b == b'\n')
+                .count(),
             error.valid_up_to() + 1
         ))
         .next("save it as UTF-8")),
@@ -164,11 +169,10 @@ fn collect(
             collect(&path, document, above, found)?;
         } else if is_manifest(&path) {
             if !metadata.is_file() {
-                return Err(Fault::document(format!(
-                    "{} is not a regular file",
-                    path.display()
-                ))
-                .next("remove it from the folder, or name the files"));
+                return Err(
+                    Fault::document(format!("{} is not a regular file", path.display()))
+                        .next("remove it from the folder, or name the files"),
+                );
             }
             found.push(path);
         }

@@ -62,7 +62,9 @@ pub fn targets(words: &[String]) -> Result<(Kind, Vec<String>), Fault> {
         })?;
         let kind = Kind::parse(kind).ok_or_else(|| unknown(kind))?;
         if *common.get_or_insert(kind) != kind {
-            return Err(Fault::usage("there are several kinds; name things of one kind at a time"));
+            return Err(Fault::usage(
+                "there are several kinds; name things of one kind at a time",
+            ));
         }
         names.push(name.to_owned());
     }

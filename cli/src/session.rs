@@ -26,6 +26,8 @@ pub type Connection = InterceptedService<Channel, Identity>;
 
 /// A server that answers nothing for so long is not there.
 const ANSWER: Duration = Duration::from_secs(60);
+/// How a certificate begins.
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 /// Headers of a request are limited to twice that.
 const LONGEST_TOKEN: usize = 8 << 10;
 /// A composite app comes with its objects.
@@ -239,8 +241,10 @@ fn endpoint(global: &Global) -> Result<Endpoint, Fault> {
         return Err(wrong());
     }
     if url.contains('@') {
-        return Err(Fault::usage("the server's address holds a user or password")
-            .next("leave them out; --token says who you are"));
+        return Err(
+            Fault::usage("the server's address holds a user or password")
+                .next("leave them out; --token says who you are"),
+        );
     }
     let mut endpoint = Endpoint::from_shared(url.clone())
         .map_err(|_| wrong())?
@@ -255,11 +259,17 @@ fn endpoint(global: &Global) -> Result<Endpoint, Fault> {
             Some(file) => {
                 let pem = std::fs::read(file).map_err(|error| {
                     Fault::usage(format!(
-                        "cannot read the CA certificate {}: {error}",
-                        file.display()
+                        "cannot read the CA certificate {}: {}",
+                        file.display(),
+                        innermost(&error)
                     ))
                     .next("correct --ca-cert or MUSTER_CA_CERT")
                 })?;
+                if !pem.windows(PEM.len()).any(|window| window == PEM) {
+                    let file = file.display();
+                    return Err(Fault::usage(format!("{file} holds no CA certificate"))
+                        .next("name a PEM file with --ca-cert or MUSTER_CA_CERT"));
+                }
                 tls.ca_certificate(Certificate::from_pem(pem))
             }
             None => tls.with_native_roots(),

@@ -132,7 +132,11 @@ fn parse(text: &str) -> Result<Value, KubeconfigError> {
     match config["kind"].as_str() {
         None | Some("" | "Config") => {}
         Some(kind) => {
-            return Err(refuse("kind", format!("is {}, not Config", quoted(kind)), NEXT));
+            return Err(refuse(
+                "kind",
+                format!("is {}, not Config", quoted(kind)),
+                NEXT,
+            ));
         }
     }
     for list in ["clusters", "users", "contexts"] {
@@ -148,10 +152,7 @@ fn parse(text: &str) -> Result<Value, KubeconfigError> {
     Ok(config)
 }
 
-fn choose<'a>(
-    config: &'a Value,
-    context: Option<&str>,
-) -> Result<Chosen<'a>, KubeconfigError> {
+fn choose<'a>(config: &'a Value, context: Option<&str>) -> Result<Chosen<'a>, KubeconfigError> {
     let current = scalar(&config["current-context"]);
     let wanted = context.map(str::to_owned).or(current).unwrap_or_default();
     if wanted.is_empty() {
@@ -214,16 +215,26 @@ fn check_server(chosen: &Chosen<'_>) -> Result<Address, KubeconfigError> {
         return Err(refuse(&missing, "is missing", NEXT));
     };
     let server = server.as_str().unwrap_or_default();
-    let (secure, rest) = match (server.strip_prefix("https://"), server.strip_prefix("http://")) {
+    let (secure, rest) = match (
+        server.strip_prefix("https://"),
+        server.strip_prefix("http://"),
+    ) {
         (Some(rest), _) => (true, rest),
         (None, Some(rest)) => (false, rest),
         (None, None) => return Err(refuse(&field, "is no https:// address", NEXT)),
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
-        return Err(refuse(&field, "holds a user or password", "put them under users"));
+        return Err(refuse(
+            &field,
+            "holds a user or password",
+            "put them under users",
+        ));
     }
-    let (host, port) = match authority.strip_prefix('[').and_then(|v6| v6.split_once(']')) {
+    let (host, port) = match authority
+        .strip_prefix('[')
+        .and_then(|v6| v6.split_once(']'))
+    {
         Some((host, port)) => (host, port),
         None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };

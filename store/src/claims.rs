@@ -9,7 +9,7 @@ use crate::{
 };
 use model::{
     ids::{ContextId, Fence, RowId},
-    plan::Class,
+    plan::{Class, PlanRow},
     row::Row,
     state::Goal,
 };
@@ -42,12 +42,7 @@ pub(crate) async fn take<C: ConnectionTrait>(db: &C, context: &ContextId) -> Res
     if let Some(row) = taken {
         return Err(refused(
             object(&row.text("key")?),
-            format!(
-                "belongs to deployment intent group {0}/{1}, which is not terminated; \
-                 terminate {0}/{1}, or leave the object out of one of them",
-                row.text("project")?,
-                row.text("name")?
-            ),
+            held_by(&row.text("project")?, &row.text("name")?),
             "OBJECT_CLAIMED",
         ));
     }
@@ -140,6 +135,14 @@ fn object(key: &str) -> String {
     }
 }
 
+fn held_by(project: &str, name: &str) -> String {
+    let group = format!("{project}/{name}");
+    format!(
+        "belongs to deployment intent group {group}, which is not terminated; \
+         terminate {group}, or leave the object out of one of them"
+    )
+}
+
 fn refused(object: String, cause: String, reason: &'static str) -> StoreError {
     StoreError::Refused {
         object,
@@ -148,7 +151,44 @@ fn refused(object: String, cause: String, reason: &'static str) -> StoreError {
     }
 }
 
+/// Keys of one question.
+const ASKED: usize = 5_000;
+
 impl Store {
+    /// Whether a plan's rows could be claimed now; nothing is.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] as an accept would answer, naming the object and its holder.
+    pub async fn check_claims(&self, rows: &[PlanRow]) -> Result<()> {
+        for rows in rows.chunks(ASKED) {
+            let keys: Vec<_> = rows
+                .iter()
+                .map(|row| {
+                    let shared = i32::from(row.class == Class::Shared);
+                    serde_json::json!([row.key.to_string(), shared])
+                })
+                .collect();
+            let taken = sql::one(
+                &self.shared.read,
+                "SELECT v.key, c.project, c.name FROM json_rows($1; key text, shared int) AS v \
+                 JOIN holder h ON h.key = v.key \
+                 JOIN context c ON c.id = h.context \
+                 JOIN claim k ON k.key = v.key \
+                 WHERE v.shared = 0 OR k.shared = 0 ORDER BY v.key LIMIT 1",
+                args![sql::json_param(&keys)],
+            )
+            .await?;
+            if let Some(row) = taken {
+                return Err(refused(
+                    object(&row.text("key")?),
+                    held_by(&row.text("project")?, &row.text("name")?),
+                    "OBJECT_CLAIMED",
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Moves the claim of a shared object to `deleting` if this context is its last holder and
     /// Muster created it; the answer says what to do. A claim that others hold too is given up.
     pub async fn release_shared(

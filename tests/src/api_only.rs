@@ -97,10 +97,15 @@ impl ApiOnly {
             .await
             .unwrap();
         // Without the problem, which comes and goes with time.
-        all.extend(digs.into_inner().deployment_intent_groups.into_iter().map(|dig| {
-            let problem = String::new();
-            format!("{:?}", v1::DeploymentIntentGroup { problem, ..dig })
-        }));
+        all.extend(
+            digs.into_inner()
+                .deployment_intent_groups
+                .into_iter()
+                .map(|dig| {
+                    let problem = String::new();
+                    format!("{:?}", v1::DeploymentIntentGroup { problem, ..dig })
+                }),
+        );
         for project in ["p", "default"] {
             let apps = documents
                 .list_composite_apps(v1::ListCompositeAppsRequest {
@@ -110,7 +115,12 @@ impl ApiOnly {
                 })
                 .await
                 .unwrap();
-            all.extend(apps.into_inner().composite_apps.iter().map(|a| format!("{a:?}")));
+            all.extend(
+                apps.into_inner()
+                    .composite_apps
+                    .iter()
+                    .map(|a| format!("{a:?}")),
+            );
         }
         all
     }

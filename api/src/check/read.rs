@@ -66,8 +66,11 @@ pub(super) fn read(upload: Upload, default_project: &str) -> Checked {
             [] => "holds no file".to_owned(),
             names => format!("holds no document: {}", names.join(", ")),
         };
-        let next = "send at least one document of kind Cluster, CompositeApp or DeploymentIntentGroup";
-        checked.violations.push(Violation::new("the upload", format!("{cause}; {next}")));
+        let next =
+            "send at least one document of kind Cluster, CompositeApp or DeploymentIntentGroup";
+        checked
+            .violations
+            .push(Violation::new("the upload", format!("{cause}; {next}")));
     }
     checked
 }

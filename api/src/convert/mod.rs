@@ -155,13 +155,15 @@ pub fn name(id: &DigRef) -> String {
 
 /// `provider+name` of a request.
 pub fn cluster_id(text: &str) -> Result<ClusterId, Status> {
-    checked("cluster", text)?.parse().map_err(|error: model::ids::InvalidId| {
-        errors::invalid_field(
-            "the request",
-            "cluster",
-            format!("{error}; write PROVIDER+NAME"),
-        )
-    })
+    checked("cluster", text)?
+        .parse()
+        .map_err(|error: model::ids::InvalidId| {
+            errors::invalid_field(
+                "the request",
+                "cluster",
+                format!("{error}; write PROVIDER+NAME"),
+            )
+        })
 }
 
 #[cfg(test)]

@@ -82,7 +82,11 @@ pub fn convert(raw: &RawDocument, default_project: &str) -> Result<Document> {
         let next = format!(
             "write apiVersion: {API_VERSION}; Kubernetes objects belong into the manifests of a CompositeApp"
         );
-        return Err(fields.refuse("apiVersion", format!("{} is not known", quoted(&api_version)), next));
+        return Err(fields.refuse(
+            "apiVersion",
+            format!("{} is not known", quoted(&api_version)),
+            next,
+        ));
     }
     let kind = fields.required("kind")?;
     let document = match kind.as_str() {
@@ -313,10 +317,12 @@ fn selectors(item: &mut Fields<'_>, list: &'static str) -> Result<Vec<Selector>>
                 value: String::new(),
             },
             (None, Some(label)) => match label.split_once('=') {
-                Some((key, value)) if check_label(key.trim(), value.trim()).is_ok() => Selector::Label {
-                    key: key.trim().to_owned(),
-                    value: value.trim().to_owned(),
-                },
+                Some((key, value)) if check_label(key.trim(), value.trim()).is_ok() => {
+                    Selector::Label {
+                        key: key.trim().to_owned(),
+                        value: value.trim().to_owned(),
+                    }
+                }
                 _ => {
                     let cause = format!("{} is no label", quoted(&label));
                     return Err(entry.refuse("label", cause, "write it as key=value"));
@@ -436,7 +442,11 @@ fn version(fields: &mut Fields<'_>) -> Result<String> {
     let text = fields.required("version")?;
     if !is_label_text(&text) {
         let next = "use letters, digits, '-', '_' and '.', at most 63";
-        return Err(fields.refuse("version", format!("{} is no valid version", quoted(&text)), next));
+        return Err(fields.refuse(
+            "version",
+            format!("{} is no valid version", quoted(&text)),
+            next,
+        ));
     }
     Ok(text)
 }

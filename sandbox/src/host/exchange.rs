@@ -98,7 +98,10 @@ pub(crate) async fn exchange(
         Fate::Reset => return Err(cut.sever(true).await),
         Fate::Refuse(code) => {
             endpoint.log.answered(entry, Some(code));
-            return Ok(status(code, "refused by the fault switch", &asked));
+            // API servers and webhooks quote what they refuse, Secrets too.
+            let quoted = String::from_utf8_lossy(&body);
+            let message = format!("refused by the fault switch: {quoted:?}");
+            return Ok(status(code, &message, &asked));
         }
         Fate::Deliver | Fate::Swallow => {}
     }

@@ -4,7 +4,9 @@ use super::Row;
 
 /// `muster apply` of one file `d.yaml`.
 fn apply(what: &'static str, text: impl Into<Vec<u8>>, says: &[&'static str]) -> Row {
-    Row::new(what, "apply -f DIR/d.yaml", 1, says).file("d.yaml", text)
+    Row::new(what, "apply -f DIR/d.yaml", 1, says)
+        .file("d.yaml", text)
+        .file("m", "")
 }
 
 fn cluster(metadata: &str, spec: &str) -> String {
@@ -51,10 +53,8 @@ pub fn rows() -> Vec<Row> {
             app(&format!("[{x}, dependsOn: [{{app: y}}]}}, {{name: y, manifests: [m], dependsOn: [{{app: x}}]}}]")),
             &["in a cycle: x → y → x; remove one of the dependencies"],
         )
-        .file("m", "")
         .details("d.yaml#1:spec.apps"),
         apply("a dependency on an unknown app", app("[{name: backend, manifests: [m]}, {name: x, manifests: [m], dependsOn: [{app: backnd}]}]"), &["there is no app \"backnd\"; write backend"])
-            .file("m", "")
             .details("d.yaml#1:spec.apps[1].dependsOn[0].app"),
         apply("a misspelt opStatus", app(&format!("[{x}, dependsOn: [{{app: z, opStatus: Deplyed}}]}}]")), &["\"Deplyed\" is not known; write Deployed or Ready"])
             .details("d.yaml#1:spec.apps[0].dependsOn[0].opStatus"),
@@ -102,45 +102,130 @@ fn text_rows() -> Vec<Row> {
         .map(|i| format!("---\napiVersion: muster.dev/v1\nkind: Clster{i}\n"))
         .collect();
     vec![
-        apply("an open bracket", "kind: Cluster\n---\nspec: [\n", &["d.yaml#2", "line 3", "; correct the YAML"])
-            .details("d.yaml#2"),
-        apply("a tab as indentation", "kind: Cluster\nspec:\n\tkubeconfig: x\n", &["d.yaml#1", "line 3", "; correct the YAML"])
-            .details("d.yaml#1"),
-        apply("JSON that ends early", "{\"kind\": \"Cluster\",\n \"spec\": {", &["d.yaml#1", "line 2", "; correct the YAML"])
-            .details("d.yaml#1"),
-        apply("JSON with a stray comma", "{\"kind\": \"Cluster\",, \"spec\": {}}", &["d.yaml#1", "line 1", "; correct the YAML"])
-            .details("d.yaml#1"),
-        apply("an alias bomb", bomb(), &["d.yaml#1", "aliases blow the document up beyond measure; correct the YAML"])
-            .details("d.yaml#1"),
-        apply("an alias within itself", "a: &a [*a]\n", &["d.yaml#1", "line 1", "an alias inside of what it stands for"])
-            .details("d.yaml#1"),
-        apply("an alias of nothing", "a: *nobody\n", &["d.yaml#1", "line 1", "; correct the YAML"])
-            .details("d.yaml#1"),
-        apply("ten thousand brackets", "[".repeat(10_000), &["d.yaml#1", "nested deeper than 100; correct the YAML"])
-            .details("d.yaml#1"),
-        apply("two hundred levels", nested(200), &["d.yaml#1", "nested deeper than 100; correct the YAML"])
-            .details("d.yaml#1"),
-        apply("a NUL in quotes", "kind: \"Clus\\0ter\"\n", &["d.yaml#1", "line 1", "a NUL character; correct the YAML"])
-            .details("d.yaml#1"),
-        apply("a field that stands twice", "kind: Cluster\nkind: Cluster\n", &["d.yaml#1", "line 2: the field \"kind\" stands twice"])
-            .details("d.yaml#1"),
-        apply("a tag that does not fit", "kind: !!int Cluster\n", &["d.yaml#1", "line 1", "the value is no !!int"])
-            .details("d.yaml#1"),
-        apply("a merge of no mapping", "spec: {<<: 5}\n", &["d.yaml#1", "'<<' merges mappings only"])
-            .details("d.yaml#1"),
-        apply("a list as a field's name", "? [a, b]\n: c\n", &["d.yaml#1", "a collection as a field's name"])
-            .details("d.yaml#1"),
-        apply("a field without a name", "~: c\n", &["d.yaml#1", "a field without a name; correct the YAML"])
-            .details("d.yaml#1"),
-        apply("a thousand wrong documents", manyfold, &["d.yaml#1:kind", "\"Clster0\" is not known", "(and 999 more)"])
-            .details("d.yaml#1:kind"),
-        apply("nothing but comments", "# later\n---\n# tomorrow\n", &["nothing was applied", "holds no document", "; send at least one"])
-            .details("the upload"),
+        apply(
+            "an open bracket",
+            "kind: Cluster\n---\nspec: [\n",
+            &["d.yaml#2", "line 3", "; correct the YAML"],
+        )
+        .details("d.yaml#2"),
+        apply(
+            "a tab as indentation",
+            "kind: Cluster\nspec:\n\tkubeconfig: x\n",
+            &["d.yaml#1", "line 3", "; correct the YAML"],
+        )
+        .details("d.yaml#1"),
+        apply(
+            "JSON that ends early",
+            "{\"kind\": \"Cluster\",\n \"spec\": {",
+            &["d.yaml#1", "line 2", "; correct the YAML"],
+        )
+        .details("d.yaml#1"),
+        apply(
+            "JSON with a stray comma",
+            "{\"kind\": \"Cluster\",, \"spec\": {}}",
+            &["d.yaml#1", "line 1", "; correct the YAML"],
+        )
+        .details("d.yaml#1"),
+        apply(
+            "an alias bomb",
+            bomb(),
+            &[
+                "d.yaml#1",
+                "aliases blow the document up beyond measure; correct the YAML",
+            ],
+        )
+        .details("d.yaml#1"),
+        apply(
+            "an alias within itself",
+            "a: &a [*a]\n",
+            &[
+                "d.yaml#1",
+                "line 1",
+                "an alias inside of what it stands for",
+            ],
+        )
+        .details("d.yaml#1"),
+        apply(
+            "an alias of nothing",
+            "a: *nobody\n",
+            &["d.yaml#1", "line 1", "; correct the YAML"],
+        )
+        .details("d.yaml#1"),
+        apply(
+            "ten thousand brackets",
+            "[".repeat(10_000),
+            &["d.yaml#1", "nested deeper than 100; correct the YAML"],
+        )
+        .details("d.yaml#1"),
+        apply(
+            "two hundred levels",
+            nested(200),
+            &["d.yaml#1", "nested deeper than 100; correct the YAML"],
+        )
+        .details("d.yaml#1"),
+        apply(
+            "a NUL in quotes",
+            "kind: \"Clus\\0ter\"\n",
+            &["d.yaml#1", "line 1", "a NUL character; correct the YAML"],
+        )
+        .details("d.yaml#1"),
+        apply(
+            "a field that stands twice",
+            "kind: Cluster\nkind: Cluster\n",
+            &["d.yaml#1", "line 2: the field \"kind\" stands twice"],
+        )
+        .details("d.yaml#1"),
+        apply(
+            "a tag that does not fit",
+            "kind: !!int Cluster\n",
+            &["d.yaml#1", "line 1", "the value is no !!int"],
+        )
+        .details("d.yaml#1"),
+        apply(
+            "a merge of no mapping",
+            "spec: {<<: 5}\n",
+            &["d.yaml#1", "'<<' merges mappings only"],
+        )
+        .details("d.yaml#1"),
+        apply(
+            "a list as a field's name",
+            "? [a, b]\n: c\n",
+            &["d.yaml#1", "a collection as a field's name"],
+        )
+        .details("d.yaml#1"),
+        apply(
+            "a field without a name",
+            "~: c\n",
+            &["d.yaml#1", "a field without a name; correct the YAML"],
+        )
+        .details("d.yaml#1"),
+        apply(
+            "a thousand wrong documents",
+            manyfold,
+            &[
+                "d.yaml#1:kind",
+                "\"Clster0\" is not known",
+                "(and 999 more)",
+            ],
+        )
+        .details("d.yaml#1:kind"),
+        apply(
+            "nothing but comments",
+            "# later\n---\n# tomorrow\n",
+            &[
+                "nothing was applied",
+                "holds no document",
+                "; send at least one",
+            ],
+        )
+        .details("the upload"),
     ]
 }
 
 fn nested(levels: usize) -> String {
-    (0..levels).map(|level| format!("{}a:\n", " ".repeat(level))).collect()
+    (0..levels)
+        .map(|level| format!("{}a:\n", " ".repeat(level)))
+        .collect()
 }
 
 /// Documents of no known shape.
@@ -149,9 +234,9 @@ fn shape_rows() -> Vec<Row> {
     let good = cluster("{name: c9}", "{kubeconfig: k.yaml}");
     vec![
         apply("a text instead of a document", "just words\n", &["d.yaml#1", "must be a mapping, found text; correct the indentation"])
-            .details("d.yaml#1:"),
+            .details("d.yaml#1"),
         apply("a list instead of a document", "- kind: Cluster\n", &["must be a mapping, found a list; correct the indentation"])
-            .details("d.yaml#1:"),
+            .details("d.yaml#1"),
         apply("no apiVersion", "kind: Cluster\n", &["d.yaml#1:apiVersion: is missing; add apiVersion"])
             .details("d.yaml#1:apiVersion"),
         apply("no kind", "apiVersion: muster.dev/v1\n", &["d.yaml#1:kind: is missing; add kind"])
@@ -212,4 +297,5 @@ fn shape_rows() -> Vec<Row> {
 }
 
 /// Eighty bytes of a longer name.
-const LONG_FIELD: &str = "d.yaml#1:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…";
+const LONG_FIELD: &str =
+    "d.yaml#1:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…";

@@ -11,7 +11,10 @@ fn apply(what: &'static str, path: &str, says: &[&'static str]) -> Row {
 }
 
 fn fifo(path: &Path) {
-    let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(path)
+        .status()
+        .unwrap();
     assert!(made.success(), "mkfifo");
 }
 

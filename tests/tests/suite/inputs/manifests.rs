@@ -79,7 +79,7 @@ pub fn rows() -> Vec<Row> {
             .file("d.yaml", APP.replace("[m.yaml]", "[m.yaml, n.yaml]"))
             .file("n.yaml", a.clone())
             .details("n.yaml#1:metadata.name"),
-        apply("an object twice, once with its namespace", format!("{a}---\n{}", config_map("{name: a, namespace: default}")), &["d.yaml#2:spec.compositeApp", "stands twice in app x; remove one of them"])
+        apply("an object twice, once with its namespace", format!("{a}---\n{}", config_map("{name: a, namespace: default}")), &["d.yaml#2:spec.compositeApp", "ConfigMap default/a stands twice in app x; keep one of them"])
             .file("d.yaml", format!("{APP}---\napiVersion: muster.dev/v1\nkind: DeploymentIntentGroup\nmetadata: {{project: p, name: d}}\nspec: {{compositeApp: {{name: a, version: v1}}}}\n"))
             .details("d.yaml#2:spec.compositeApp"),
         apply("an alias bomb", bomb(), &["m.yaml#1", "aliases blow the document up beyond measure"])
