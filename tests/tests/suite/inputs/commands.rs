@@ -265,7 +265,7 @@ pub fn rows() -> Vec<Row> {
         refused(
             "deleting a group that runs",
             "delete dig p/running",
-            &["p/running is ", "; possible now: terminate"],
+            &["p/running is ", "; possible now: "],
             "WRONG_STATE",
         ),
     ]
