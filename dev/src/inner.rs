@@ -62,7 +62,15 @@ pub async fn muster(arguments: Vec<OsString>) -> ExitCode {
             let output = cli::output::Output::standard(arguments.global.output);
             cli::run(arguments, output).await
         }
-        Err(code) => code,
+        Err(not_run) => {
+            // Help that nobody reads is no failure.
+            let _ = if not_run.wanted {
+                write!(std::io::stdout(), "{}", not_run.text)
+            } else {
+                writeln!(std::io::stderr(), "{}", not_run.text.trim_end())
+            };
+            not_run.code
+        }
     };
     ExitCode::from(code)
 }
