@@ -12,6 +12,7 @@ mod temporal;
 
 pub mod apply;
 pub mod attempts;
+pub mod check;
 pub mod clusters;
 pub mod delete;
 pub mod established;

@@ -3,7 +3,7 @@
 
 use crate::{
     activities::Activities,
-    gone, prove, reachable, run,
+    check, gone, prove, reachable, run,
     step::{Ended, RowEnd},
 };
 use model::{failure::Failure, state::ResourceState};
@@ -16,8 +16,8 @@ use temporalio_common::{ActivityError, error::ApplicationFailure};
 use temporalio_sdk::activities::{ActivityContext, activities};
 use workflows::{
     contract::{
-        Begin, BeginInput, Fenced, NoteInput, OutlineInput, Permit, Proof, ProveInput, Reachable,
-        ReachableInput, Settle, Step, StepOutcome, definitions,
+        Begin, BeginInput, CheckInput, Checked, Fenced, NoteInput, OutlineInput, Permit, Proof,
+        ProveInput, Reachable, ReachableInput, Settle, Step, StepOutcome, definitions,
     },
     limits::{LOCAL_REQUEST_TIMEOUT, REGULAR_REQUEST_TIMEOUT},
 };
@@ -366,6 +366,26 @@ impl Activities {
                     )
                 }
             })
+    }
+
+    /// Looks whether a cluster can be used, on behalf of a person who waits.
+    ///
+    /// # Guarantees
+    /// Changes nothing, on the cluster or in the store. Answers within [`workflows::limits::CHECK_TIMEOUT`]: what was
+    /// not found out by then is the answer.
+    /// # Assumptions
+    /// None.
+    /// # Errors
+    /// The store does not answer, or knows no such cluster.
+    #[activity(definition = definitions::Check)]
+    pub async fn check(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: CheckInput,
+    ) -> Result<Checked, ActivityError> {
+        beating(&ctx, check::check(&self.shared, &input.cluster))
+            .await
+            .map_err(stored)
     }
 
     /// Folds the rows into the context's state.

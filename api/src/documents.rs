@@ -10,6 +10,7 @@ use crate::{
     one::{Exists, One, app_name},
     page::page,
     shared::Core,
+    status,
     upload::{self, hex},
 };
 use model::{ids::DigRef, row::Connectivity};
@@ -144,6 +145,29 @@ impl DocumentService for Documents {
                 .map_err(errors::store)?;
         }
         Ok(Response::new(()))
+    }
+
+    async fn check_cluster(
+        &self,
+        request: Request<v1::CheckClusterRequest>,
+    ) -> Answer<v1::CheckClusterResponse> {
+        let id = convert::cluster_id(&request.into_inner().id)?;
+        let store = self.core.store()?;
+        store.cluster(&id).await.map_err(errors::store)?;
+        // Known at once, instead of after a wait.
+        if let Some(untaken) = self.core.queue().await.as_ref().and_then(status::untaken) {
+            return Err(errors::no_worker(&id.to_string(), &untaken.cause));
+        }
+        match self.core.waker.check(&id).await {
+            Ok(Some(checked)) => Ok(Response::new(convert::cluster::checked(&id, checked))),
+            Ok(None) => Err(errors::no_worker(&id.to_string(), "none answered in time")),
+            Err(error) => Err(errors::unavailable(
+                "TEMPORAL_UNREACHABLE",
+                format!(
+                    "{id} cannot be checked, since Temporal is unreachable: {error}; start Temporal, or correct --temporal of muster-api"
+                ),
+            )),
+        }
     }
 
     async fn create_composite_app(

@@ -153,6 +153,17 @@ pub fn unavailable(reason: &str, message: String) -> Status {
     Status::with_error_details(Code::Unavailable, message, details)
 }
 
+/// Only a worker can do it, and none takes work.
+pub fn no_worker(object: &str, cause: &str) -> Status {
+    unavailable(
+        "NO_WORKER",
+        format!(
+            "{object} cannot be checked, since no worker takes work: {cause}; {}",
+            model::failure::next_step("noWorker", false)
+        ),
+    )
+}
+
 /// A verb or change that the object's present state, or another object, forbids.
 pub fn refused(object: &str, reason: &str, message: String, metadata: &[(&str, &str)]) -> Status {
     let (object, message) = (&clipped(object, FIELD), clipped(&message, MESSAGE));
@@ -234,6 +245,16 @@ pub fn store(error: StoreError) -> Status {
             ),
             &[],
         ),
+        error if error.is_locked() => {
+            tracing::warn!("the database is locked by another process");
+            unavailable(
+                "STORE_LOCKED",
+                format!(
+                    "the database is locked by another process, so nothing was changed; {}",
+                    model::failure::next_step("storeLocked", false)
+                ),
+            )
+        }
         StoreError::Db(source) => {
             // The cause may quote SQL or values: it goes to the log only.
             tracing::warn!(error = %source, "the store did not answer");

@@ -126,7 +126,7 @@ impl Server {
 
     /// Answers until `shutdown`; calls in flight get some seconds to end.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-        let core = Arc::new(Core::new(self.config.max_upload));
+        let core = Arc::new(Core::new(self.config.max_upload, Arc::clone(&self.waker)));
         let (health, health_service) = tonic_health::server::health_reporter();
         health
             .set_service_status("", tonic_health::ServingStatus::NotServing)

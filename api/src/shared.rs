@@ -1,16 +1,21 @@
 //! What all services share: the store once it is there, what is known of Temporal, the stop signal.
 
-use crate::errors;
-use model::ids::{ContextId, Fence};
+use crate::{
+    errors,
+    wake::{self, Waker},
+};
 use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use store::Store;
+use temporal::Queue;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
+
+/// For so long it is not asked again who takes work.
+const QUEUE_KNOWN: Duration = Duration::from_secs(1);
 
 pub struct Core {
     store: OnceLock<Store>,
@@ -22,9 +27,10 @@ pub struct Core {
     pub stop: CancellationToken,
     /// Bytes of one upload.
     pub max_upload: u64,
+    pub waker: Arc<dyn Waker>,
     temporal: Mutex<Option<Trouble>>,
-    /// When Temporal took the latest fence of a context that no run has begun yet.
-    woken: Mutex<HashMap<ContextId, (Fence, Instant)>>,
+    /// What was last heard of the queue, and when.
+    queue: tokio::sync::Mutex<Option<(Instant, Option<Queue>)>>,
 }
 
 /// Something is out of reach.
@@ -36,15 +42,16 @@ pub struct Trouble {
 }
 
 impl Core {
-    pub fn new(max_upload: u64) -> Self {
+    pub fn new(max_upload: u64, waker: Arc<dyn Waker>) -> Self {
         Self {
             store: OnceLock::new(),
             waiting: Mutex::new("it is being opened".to_owned()),
             accepted: Notify::new(),
             stop: CancellationToken::new(),
             max_upload,
+            waker,
             temporal: Mutex::new(None),
-            woken: Mutex::new(HashMap::new()),
+            queue: tokio::sync::Mutex::new(None),
         }
     }
 
@@ -110,29 +117,19 @@ impl Core {
         }
     }
 
-    pub fn woken(&self, context: &ContextId, fence: Fence) {
-        let mut woken = lock(&self.woken);
-        let entry = woken
-            .entry(context.clone())
-            .or_insert((fence, Instant::now()));
-        if entry.0 != fence {
-            *entry = (fence, Instant::now());
+    /// The queue that workers take lifecycles from, asked at most once a second. `None` if Temporal
+    /// does not answer, which is noted.
+    pub async fn queue(&self) -> Option<Queue> {
+        let mut asked = self.queue.lock().await;
+        if let Some((at, queue)) = &*asked
+            && at.elapsed() < QUEUE_KNOWN
+        {
+            return queue.clone();
         }
-    }
-
-    /// How long ago Temporal took this very fence, if it is the latest that this process knows.
-    pub fn since_woken(&self, context: &ContextId, fence: Fence) -> Option<Duration> {
-        lock(&self.woken)
-            .get(context)
-            .filter(|(latest, _)| *latest == fence)
-            .map(|(_, at)| at.elapsed())
-    }
-
-    /// Forgets contexts that are not among those given: they are settled.
-    pub fn forget_but(&self, unsettled: &std::collections::HashSet<ContextId>) {
-        lock(&self.woken).retain(|context, (_, at)| {
-            unsettled.contains(context) || at.elapsed() < Duration::from_secs(60)
-        });
+        let answer = wake::timed(self.waker.queue()).await;
+        self.temporal_answered(answer.as_ref().map(|_| ()).map_err(|e| e.0.as_str()));
+        *asked = Some((Instant::now(), answer.ok()));
+        asked.as_ref().and_then(|(_, queue)| queue.clone())
     }
 }
 

@@ -13,16 +13,21 @@ use model::{
 use proto::v1;
 use std::time::Duration;
 use store::{Problem, RowFilter, Store, Summary};
+use temporal::Queue;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 /// Resources or events in one message.
 pub const CHUNK: u64 = 500;
-/// Nothing happened for so long although something could: nobody works.
-const IDLE: Duration = Duration::from_secs(10);
-/// Temporal took a wake, and no run began for so long.
+/// A worker that is there has asked for work within this time, however little there is.
+const SILENT: Duration = Duration::from_secs(75);
+/// Work that waits for so long, and for which nobody has asked since, is taken by nobody.
 const UNTAKEN: Duration = Duration::from_secs(5);
+/// After so long without a line in the log it is asked whether lines can be written at all.
+const QUIET_MS: i64 = 3_000;
+/// The two times are measured one after the other.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// A filter, read from a request.
 #[derive(Debug, Clone, Default)]
@@ -94,7 +99,7 @@ pub async fn head(
         Some(context) => store.problems(context).await.map_err(errors::store)?,
         None => Vec::new(),
     };
-    let mut problems = engine_problems(core, store, &summary, &found).await?;
+    let mut problems = engine_problems(core, store, &summary).await;
     problems.extend(
         found
             .iter()
@@ -110,61 +115,62 @@ pub async fn head(
 }
 
 /// What keeps everything from moving: Temporal, or a missing worker.
-async fn engine_problems(
-    core: &Core,
-    store: &Store,
-    summary: &Summary,
-    found: &[Problem],
-) -> Result<Vec<v1::Problem>, Status> {
+async fn engine_problems(core: &Core, store: &Store, summary: &Summary) -> Vec<v1::Problem> {
     let Some(context) = &summary.dig.context else {
-        return Ok(Vec::new());
+        return Vec::new();
     };
     let goal = match context.state {
         ContextState::Instantiating | ContextState::Updating => Goal::Apply,
         ContextState::PreTerminate | ContextState::Terminating => Goal::Delete,
-        _ => return Ok(Vec::new()),
+        _ => return Vec::new(),
     };
+    // Asking the queue also finds out whether Temporal is there.
+    let queue = core.queue().await;
     if let Some(trouble) = core.temporal_trouble() {
-        return Ok(vec![shape::temporal_unreachable(&trouble, goal)]);
+        return vec![shape::temporal_unreachable(&trouble, goal)];
     }
-    if let Some(waited) = core
-        .since_woken(&context.id, context.fence)
-        .filter(|waited| *waited > UNTAKEN)
-    {
-        return Ok(vec![shape::no_worker(
-            now_ms() - waited.as_millis() as i64,
-            goal,
-        )]);
+    if let Some(untaken) = queue.as_ref().and_then(untaken) {
+        return vec![shape::no_worker(&untaken, now_ms(), goal)];
     }
-    let last = store
-        .last_seq(&summary.dig.doc.id)
-        .await
-        .map_err(errors::store)?;
-    let event = store
-        .events(&summary.dig.doc.id, last - 1, 1)
-        .await
-        .map_err(errors::store)?;
-    let Some(last_ms) = event.first().map(|event| event.time_ms) else {
-        return Ok(Vec::new());
+    // What is still recorded is not locked out.
+    let quiet = match store.last_event_ms(&summary.dig.doc.id).await {
+        Ok(Some(last)) => now_ms() - last > QUIET_MS,
+        _ => false,
     };
-    Ok(if idle(summary, found, now_ms() - last_ms, now_ms()) {
-        vec![shape::no_worker(last_ms, goal)]
-    } else {
-        Vec::new()
-    })
+    if quiet && !store.is_writable().await {
+        return vec![shape::store_locked(goal)];
+    }
+    Vec::new()
 }
 
-/// Rows wait for nothing in particular, or their next attempt is overdue, and nothing happens.
-fn idle(summary: &Summary, problems: &[Problem], quiet_ms: i64, now_ms: i64) -> bool {
-    let idle_ms = IDLE.as_millis() as i64;
-    let of = |state: &str| summary.counts.get(state).copied().unwrap_or(0);
-    let excused = |problem: &Problem| {
-        problem.blocked_by.is_some()
-            || problem
-                .next_attempt_ms
-                .is_some_and(|next| next + idle_ms > now_ms)
-    };
-    quiet_ms > idle_ms && of("Pending") + of("Retrying") > 0 && !problems.iter().any(excused)
+/// Nobody takes work: why that is known, and since when.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Untaken {
+    pub cause: String,
+    pub since: Option<Duration>,
+}
+
+/// Whether nobody takes work from the queue. A worker that has nothing to do asks about once a
+/// minute; one that is there is given a task at once.
+pub fn untaken(queue: &Queue) -> Option<Untaken> {
+    let seconds = |time: Duration| format!("{} s", time.as_secs());
+    match (queue.asked, queue.oldest) {
+        (None, oldest) => Some(Untaken {
+            cause: "none has asked for it in the last minutes".to_owned(),
+            since: oldest,
+        }),
+        (Some(asked), oldest) if asked > SILENT => Some(Untaken {
+            cause: format!("the last one asked for it {} ago", seconds(asked)),
+            since: Some(oldest.unwrap_or(asked)),
+        }),
+        (Some(asked), Some(oldest)) if oldest > UNTAKEN && asked + SLACK > oldest => {
+            Some(Untaken {
+                cause: format!("it has been waiting for {}", seconds(oldest)),
+                since: Some(oldest),
+            })
+        }
+        _ => None,
+    }
 }
 
 /// The next chunk of rows after `after`.
@@ -287,7 +293,7 @@ pub async fn worst(core: &Core, store: &Store, summary: &Summary) -> Result<Stri
         return Ok(String::new());
     };
     let found = store.problems(&context.id).await.map_err(errors::store)?;
-    let engine = engine_problems(core, store, summary, &found).await?;
+    let engine = engine_problems(core, store, summary).await;
     Ok(engine
         .into_iter()
         .next()
@@ -300,64 +306,30 @@ pub async fn worst(core: &Core, store: &Store, summary: &Summary) -> Result<Stri
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
     use super::*;
-    use model::{document::Dig, failure::Failure, state::DigState};
-    use std::collections::BTreeMap;
-    use store::DigRow;
-
-    fn summary(pending: i64) -> Summary {
-        let doc: Dig = serde_json::from_value(serde_json::json!({
-            "id": {"project": "p", "name": "d"}, "app": {"project": "p", "name": "a", "version": "v"}, "namespace": "n", "placement": [],
-            "policy": model::document::Policy::default(),
-        }))
-        .unwrap();
-        Summary {
-            dig: DigRow {
-                generation: 1,
-                doc,
-                state: DigState::Instantiated,
-                pending_changes: false,
-                context: None,
-            },
-            actions: vec![],
-            counts: BTreeMap::from([("Pending".to_owned(), pending)]),
-            by_bundle: vec![],
-        }
-    }
-
-    fn waiting(blocked_by: Option<&str>, next_attempt_ms: Option<i64>) -> Problem {
-        Problem {
-            cluster: None,
-            app: None,
-            resource: None,
-            count: 1,
-            goal: Goal::Apply,
-            failure: Failure {
-                code: "x".into(),
-                message: "x".into(),
-            },
-            attempts: 1,
-            since_ms: 0,
-            next_attempt_ms,
-            blocked_by: blocked_by.map(str::to_owned),
-        }
-    }
 
     #[test]
-    fn a_missing_worker_is_seen_when_nothing_happens_although_something_could() {
-        let now = 100_000;
-        for (pending, problems, quiet_ms, expected) in [
-            (1, vec![], 10_001, true),
-            (1, vec![], 9_999, false),
-            (0, vec![], 60_000, false),
-            (1, vec![waiting(Some("app a"), None)], 60_000, false),
-            (1, vec![waiting(None, Some(now + 1))], 60_000, false),
-            (1, vec![waiting(None, Some(now - 10_001))], 60_000, true),
+    fn a_missing_worker_is_told_from_one_that_is_idle_or_busy() {
+        let queue = |asked: Option<u64>, oldest: Option<u64>| Queue {
+            asked: asked.map(Duration::from_secs),
+            oldest: oldest.map(Duration::from_secs),
+        };
+        for (asked, oldest, missing) in [
+            // Nobody ever asked, or not for minutes.
+            (None, None, true),
+            (None, Some(1), true),
+            (Some(76), None, true),
+            // Idle: waits in its long poll.
+            (Some(59), None, false),
+            // A task was just written.
+            (Some(59), Some(4), false),
+            // It died within its long poll: nobody asked since the task waits.
+            (Some(30), Some(6), true),
+            (Some(6), Some(6), true),
+            // Busy: old work waits, and workers keep asking.
+            (Some(0), Some(60), false),
         ] {
-            assert_eq!(
-                idle(&summary(pending), &problems, quiet_ms, now),
-                expected,
-                "{pending} {quiet_ms} {problems:?}"
-            );
+            let found = untaken(&queue(asked, oldest));
+            assert_eq!(found.is_some(), missing, "{asked:?} {oldest:?} {found:?}");
         }
     }
 

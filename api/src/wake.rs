@@ -4,14 +4,17 @@
 use crate::shared::Core;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream, stream::FuturesUnordered};
 use model::{
-    ids::{ContextId, DigRef, Fence},
+    ids::{ClusterId, ContextId, DigRef, Fence},
     state::{ContextState, Goal},
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use store::{PermitRow, Store, WakeRow};
-use temporal::{Client, Server, SignalWithStart, TemporalError};
+use temporal::{Client, Queue, Run, Server, SignalWithStart, TemporalError};
 use tokio::sync::Mutex;
-use workflows::contract::{GOAL_SIGNAL, INSTANTIATE, TERMINATE, Wake};
+use workflows::{
+    contract::{CHECK_CLUSTER, CheckInput, Checked, GOAL_SIGNAL, INSTANTIATE, TERMINATE, Wake},
+    limits::{CHECK_TIMEOUT, QUEUE},
+};
 
 /// Wakes in flight at once.
 const AT_ONCE: usize = 64;
@@ -22,12 +25,22 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// A wake that hangs longer counts as failed; it may be repeated.
 const WAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a worker has for a look at a cluster, the way there and back included.
+const CHECK_WAIT: Duration = CHECK_TIMEOUT.saturating_add(Duration::from_secs(5));
+
 /// What wakes a context's workflow. Repeating or reordering wakes changes nothing.
 pub trait Waker: Send + Sync + 'static {
     /// Returns once the wake is durable at the other side.
     fn wake<'a>(&'a self, row: &'a WakeRow) -> BoxFuture<'a, Result<(), WakeError>>;
     /// Whether the context's workflow is open.
     fn is_running<'a>(&'a self, row: &'a WakeRow) -> BoxFuture<'a, Result<bool, WakeError>>;
+    /// The queue that workers take lifecycles from.
+    fn queue(&self) -> BoxFuture<'_, Result<Queue, WakeError>>;
+    /// Has a worker look at a cluster; `None` if none answered in time.
+    fn check<'a>(
+        &'a self,
+        cluster: &'a ClusterId,
+    ) -> BoxFuture<'a, Result<Option<Checked>, WakeError>>;
 }
 
 /// A wake did not get through; it will be repeated.
@@ -88,7 +101,7 @@ impl Waker for TemporalWaker {
                 }
                 .to_owned(),
                 workflow_id: row.dig.workflow_id(&row.context),
-                queue: workflows::limits::QUEUE.to_owned(),
+                queue: QUEUE.to_owned(),
                 input: payload.clone(),
                 signal: GOAL_SIGNAL.to_owned(),
                 signal_input: payload,
@@ -106,6 +119,34 @@ impl Waker for TemporalWaker {
                 .await?
                 .is_running(&row.dig.workflow_id(&row.context))
                 .await?)
+        }
+        .boxed()
+    }
+
+    fn queue(&self) -> BoxFuture<'_, Result<Queue, WakeError>> {
+        async move { Ok(self.client().await?.queue(QUEUE).await?) }.boxed()
+    }
+
+    fn check<'a>(
+        &'a self,
+        cluster: &'a ClusterId,
+    ) -> BoxFuture<'a, Result<Option<Checked>, WakeError>> {
+        async move {
+            let input = CheckInput {
+                cluster: cluster.clone(),
+            };
+            let run = Run {
+                workflow_type: CHECK_CLUSTER.to_owned(),
+                prefix: format!("check/{cluster}"),
+                queue: QUEUE.to_owned(),
+                input: serde_json::to_value(input).map_err(|e| WakeError(e.to_string()))?,
+                run_timeout: CHECK_WAIT + WAKE_TIMEOUT,
+            };
+            let answer = self.client().await?.run(run, CHECK_WAIT).await?;
+            answer
+                .map(serde_json::from_value)
+                .transpose()
+                .map_err(|e| WakeError(e.to_string()))
         }
         .boxed()
     }
@@ -172,7 +213,6 @@ async fn wake(core: &Core, waker: &dyn Waker, row: &WakeRow) -> Result<(), WakeE
     core.temporal_answered(result.as_ref().copied().map_err(|error| error.0.as_str()));
     match &result {
         Ok(()) => {
-            core.woken(&row.context, row.fence);
             metrics::counter!("muster_wakes_total", "result" => "ok").increment(1);
             tracing::debug!(dig = %row.dig, context = %row.context, fence = row.fence.0, goal = ?row.goal, "woken");
         }
@@ -184,7 +224,7 @@ async fn wake(core: &Core, waker: &dyn Waker, row: &WakeRow) -> Result<(), WakeE
     result
 }
 
-async fn timed<T>(future: impl Future<Output = Result<T, WakeError>>) -> Result<T, WakeError> {
+pub async fn timed<T>(future: impl Future<Output = Result<T, WakeError>>) -> Result<T, WakeError> {
     tokio::time::timeout(WAKE_TIMEOUT, future)
         .await
         .unwrap_or_else(|_| {
@@ -220,7 +260,6 @@ async fn sweep_once(core: &Arc<Core>, store: &Store, waker: &dyn Waker) {
             return;
         }
     };
-    core.forget_but(&rows.iter().map(|row| row.context.clone()).collect());
     metrics::gauge!("muster_contexts_unsettled").set(rows.len() as f64);
     stream::iter(rows)
         .for_each_concurrent(AT_ONCE, |row| async move {
@@ -230,7 +269,7 @@ async fn sweep_once(core: &Arc<Core>, store: &Store, waker: &dyn Waker) {
             let running = timed(waker.is_running(&row)).await;
             core.temporal_answered(running.as_ref().map(|_| ()).map_err(|error| error.0.as_str()));
             match running {
-                Ok(true) => core.woken(&row.context, row.fence),
+                Ok(true) => {}
                 Ok(false) => {
                     tracing::info!(dig = %row.dig, context = %row.context, "is not settled and has no running workflow: started again");
                     let _ = wake(core, waker, &row).await;

@@ -172,6 +172,9 @@ With --watch -o json each line is {\"status\": …} without resources, {\"resour
   muster events shop/boutique -o json")]
     Events(Events),
 
+    /// Clusters themselves: `cluster check` says whether Muster can use them
+    Cluster(Cluster),
+
     /// Print the script that completes commands in a shell
     #[command(after_help = "Examples:
   source <(muster completion bash)
@@ -293,6 +296,34 @@ pub struct Events {
     /// Only those with a greater sequence number
     #[arg(long, value_name = "SEQ", value_parser = clap::value_parser!(i64).range(0..))]
     pub after: Option<i64>,
+}
+
+#[derive(Debug, Args)]
+pub struct Cluster {
+    #[command(subcommand)]
+    pub verb: ClusterVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ClusterVerb {
+    /// Have a worker look at clusters now, and say in one sentence each whether they can be used
+    #[command(
+        after_help = "Looked at, in this order: kubeconfig, name (DNS), TCP, TLS, credentials (401), version, identity, permissions
+(403: every verb Muster needs on the kinds it has there). Nothing is changed. Exit code 1 when one cannot be used.
+
+Examples:
+  muster cluster check
+  muster cluster check acme+edge-1
+  muster cluster check -o json"
+    )]
+    Check(Check),
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Clusters as PROVIDER+NAME; all of them when none is named
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -136,7 +136,15 @@ impl Log {
                 plain(text)
             }
         };
+        let note = match event.event.as_str() {
+            "Waits" => Some("waits"),
+            "Goes" => Some("goes on"),
+            _ => None,
+        };
         let object = match (event.object.as_str(), event.context_id.as_str()) {
+            ("", _) if note.is_some() && !event.app.is_empty() => {
+                format!("app {}", plain(&event.app))
+            }
             ("", "") => "(dig)".to_owned(),
             ("", _) => "(context)".to_owned(),
             (object, _) => plain(object),
@@ -151,16 +159,20 @@ impl Log {
         } else {
             &event.to
         };
-        let change = if from == to {
-            plain(to)
-        } else {
-            format!("{} → {}", plain(from), plain(to))
+        let change = match note {
+            Some(note) => note.to_owned(),
+            None if from == to => plain(to),
+            None => format!("{} → {}", plain(from), plain(to)),
         };
-        let message = match event.attempt.filter(|attempt| *attempt > 1) {
-            Some(attempt) if event.message.is_empty() => format!("attempt {attempt}"),
-            Some(attempt) => format!("attempt {attempt}: {}", plain(&event.message)),
-            None => plain(&event.message),
-        };
+        let mut message: Vec<String> = Vec::new();
+        let attempt = event.attempt.filter(|attempt| *attempt > 1);
+        message.extend(attempt.map(|attempt| format!("attempt {attempt}")));
+        message
+            .extend(Some(plain(&event.code)).filter(|code| {
+                !self.wide && !["", "blocked", "heldBack"].contains(&code.as_str())
+            }));
+        message.extend(Some(plain(&event.message)).filter(|message| !message.is_empty()));
+        let message = message.join(": ");
         let time = rfc3339(event.time.as_ref()).unwrap_or_else(|| "-".to_owned());
         let mut cells = vec![
             time,
@@ -212,7 +224,17 @@ mod tests {
                 from: "Pending".to_owned(),
                 to: "Retrying".to_owned(),
                 attempt: Some(2),
+                code: "unreachable".to_owned(),
                 message: "connect\ntimed out".to_owned(),
+                ..Event::default()
+            },
+            Event {
+                time,
+                context_id: "01C".to_owned(),
+                app: "front".to_owned(),
+                event: "Waits".to_owned(),
+                code: "blocked".to_owned(),
+                message: "app back: not deployed yet".to_owned(),
                 ..Event::default()
             },
         ];
@@ -220,7 +242,8 @@ mod tests {
             Log::with(false, None).lines(&events).join("\n"),
             "TIME                       OBJECT                  CLUSTER   CHANGE               BY    MESSAGE
 2023-11-14T22:13:20.000Z   (dig)                   -         [*] → Created        ann
-2023-11-14T22:13:20.000Z   Deployment/shop/redis   acme+a    Pending → Retrying   -     attempt 2: connect timed out"
+2023-11-14T22:13:20.000Z   Deployment/shop/redis   acme+a    Pending → Retrying   -     attempt 2: unreachable: connect timed out
+2023-11-14T22:13:20.000Z   app front               -         waits                -     app back: not deployed yet"
         );
     }
 }

@@ -8,6 +8,7 @@ pub mod output;
 pub mod session;
 
 mod apply;
+mod cluster;
 mod delete;
 mod describe;
 mod documents;
@@ -145,7 +146,7 @@ async fn within(session: &mut Session, verb: &Verb) -> Result<(), Fault> {
 async fn execute(session: &mut Session, verb: &Verb) -> Result<(), Fault> {
     let reads = matches!(
         verb,
-        Verb::Get(_) | Verb::Describe(_) | Verb::Status(_) | Verb::Events(_)
+        Verb::Get(_) | Verb::Describe(_) | Verb::Status(_) | Verb::Events(_) | Verb::Cluster(_)
     );
     if session.global.wait && reads {
         return Err(Fault::usage(
@@ -164,6 +165,7 @@ async fn execute(session: &mut Session, verb: &Verb) -> Result<(), Fault> {
         Verb::Retry(arguments) => verbs::retry(session, arguments).await,
         Verb::Status(arguments) => status::run(session, arguments).await,
         Verb::Events(arguments) => events::run(session, arguments).await,
+        Verb::Cluster(arguments) => cluster::run(session, arguments).await,
         Verb::Completion(arguments) => {
             let mut script = Vec::new();
             clap_complete::generate(

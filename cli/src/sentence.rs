@@ -107,10 +107,18 @@ pub fn problem(problem: &Problem, now: Timestamp, style: Style) -> String {
             .unwrap_or_default();
         line.push_str(&format!("{verb}{what}: "));
     }
-    let waits = (!problem.blocked_by.is_empty())
-        .then(|| format!("waits for {}", plain(&problem.blocked_by)));
+    let waits = (!problem.blocked_by.is_empty()).then(|| {
+        let waits = match problem.code.as_str() {
+            "heldBack" => "not started:",
+            _ => "waits for",
+        };
+        format!("{waits} {}", plain(&problem.blocked_by))
+    });
     let mut details = Vec::new();
     let cause = match (problem.reason.as_str(), waits) {
+        (reason, Some(_)) if ["finalizers", "deleting"].contains(&problem.code.as_str()) => {
+            plain(reason)
+        }
         (reason, Some(waits)) if reason.is_empty() || reason == problem.blocked_by => waits,
         // What concerns no resource is told by the sentence alone.
         (reason, waits) => {

@@ -189,7 +189,7 @@ impl Session {
             })?;
             match answer {
                 Ok(answer) => return Ok(answer.into_inner()),
-                Err(status) if tries < 4 && broken(&status) => {
+                Err(status) if tries < 4 && broken(&status) && !waited(&status) => {
                     tokio::time::sleep(Duration::from_millis(100 << tries)).await;
                 }
                 Err(status) => return Err(self.fault(status)),
@@ -207,6 +207,14 @@ impl Session {
             Fault::from(status)
         }
     }
+}
+
+/// The server has waited for what is missing long enough already.
+fn waited(status: &Status) -> bool {
+    let info = status.get_details_error_info();
+    info.is_some_and(|info| {
+        ["STORE_LOCKED", "NO_WORKER", "TEMPORAL_UNREACHABLE"].contains(&info.reason.as_str())
+    })
 }
 
 /// The connection broke or the server cannot answer now: the same request may be sent again.

@@ -2,20 +2,20 @@
 
 mod answer;
 mod classify;
+mod guide;
 mod sanitize;
 
 pub use answer::{Answer, Network, NetworkKind, ServerStatus, StatusCause};
 pub use classify::{Asked, Verdict, classify, unknown_kind};
-pub use sanitize::{conflicting_managers, sanitize};
+pub use guide::{GUIDES, Guide, REFUSALS, guide, next_step};
+pub use sanitize::{conflicting_managers, may_not, sanitize};
 
 use serde::{Deserialize, Serialize};
 
 /// Why something did not work, without any value of the object: what users see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// A short stable word: `unreachable`, `timeout`, `conflict`, `foreign`, `invalid`,
-    /// `forbidden`, `unauthorized`, `namespaceNotFound`, `noSuchKind`, `webhook`, `tooManyRequests`,
-    /// `serverError`, `terminatingNamespace`, `lateRequest`, `finalizers`, `retryTimeExceeded` …
+    /// A short stable word, one of [`GUIDES`].
     pub code: String,
     /// One sentence.
     pub message: String,
@@ -28,6 +28,12 @@ pub enum Certainty {
     Definite,
     Ambiguous,
 }
+
+/// How a note ends that says that what comes first has failed.
+const FAILED: &str = " failed";
+/// How a note begins on an object whose delete was accepted, and the whole of it without finalizers.
+const FINALIZERS: &str = "waiting for finalizers: ";
+const GOING: &str = "waiting until it is gone";
 
 impl Failure {
     pub fn new(code: &str, message: impl Into<String>) -> Self {
@@ -56,6 +62,17 @@ impl Failure {
             managers
         };
         Self::new("foreign", format!("exists, managed by {by}"))
+    }
+
+    /// Why a row is not driven now, as its workflow noted it: something comes first, or has failed.
+    pub fn blocked(by: &str) -> Self {
+        let code = match by {
+            _ if by.ends_with(FAILED) => "heldBack",
+            _ if by.starts_with(FINALIZERS) => "finalizers",
+            _ if by == GOING => "deleting",
+            _ => "blocked",
+        };
+        Self::new(code, by)
     }
 
     /// A CRD that is applied but not served yet.

@@ -57,6 +57,29 @@ impl Store {
         cluster(&row.ok_or_else(|| unknown(id))?)
     }
 
+    /// Group, version, kind and namespace of everything that contexts which are not Terminated have
+    /// on the cluster.
+    pub async fn kinds_on(&self, id: &ClusterId) -> Result<Vec<[String; 4]>> {
+        let rows = sql::all(
+            &self.shared.read,
+            "SELECT DISTINCT r.grp, r.version, r.kind, r.namespace FROM resource AS r \
+             JOIN context AS c ON c.id = r.context \
+             WHERE r.cluster = $1 AND c.state <> 'Terminated' ORDER BY 1, 2, 3, 4",
+            args![id.to_string()],
+        )
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok([
+                    row.text("grp")?,
+                    row.text("version")?,
+                    row.text("kind")?,
+                    row.text("namespace")?,
+                ])
+            })
+            .collect()
+    }
+
     pub async fn kubeconfig(&self, id: &ClusterId) -> Result<Kubeconfig> {
         let row = sql::one(
             &self.shared.read,

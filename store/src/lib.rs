@@ -56,6 +56,8 @@ struct Shared {
     /// SQLite: the one connection that writes. PostgreSQL: the same pool as `read`.
     write: DatabaseConnection,
     read: DatabaseConnection,
+    /// SQLite: never waits for the write lock for long. Writes nothing.
+    probe: Option<DatabaseConnection>,
     key: SealKey,
     config: StoreConfig,
     installation: String,

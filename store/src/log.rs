@@ -205,6 +205,19 @@ impl Store {
             .collect()
     }
 
+    /// When the last line was written; `None` if there is none.
+    pub async fn last_event_ms(&self, id: &DigRef) -> Result<Option<i64>> {
+        let row = sql::one(
+            &self.shared.read,
+            "SELECT MAX(e.time_ms) AS last FROM event AS e \
+             WHERE e.seq = (SELECT MAX(l.seq) FROM event AS l JOIN dig AS d ON d.id = l.dig \
+             WHERE d.project = $1 AND d.name = $2)",
+            args![id.project.clone(), id.name.clone()],
+        )
+        .await?;
+        row.map_or(Ok(None), |row| row.int_opt("last"))
+    }
+
     /// Greatest event number of the DIG: changes when a state or a note in it changed.
     pub async fn last_seq(&self, id: &DigRef) -> Result<i64> {
         let row = sql::one(

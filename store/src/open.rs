@@ -14,6 +14,8 @@ use std::{sync::Arc, time::Duration};
 
 /// How long SQLite waits for another process's transaction.
 const BUSY: Duration = Duration::from_secs(15);
+/// Our own transactions are far shorter.
+const PROBE: Duration = Duration::from_secs(2);
 const READERS: u32 = 6;
 const POOL: u32 = 16;
 const ACQUIRE: Duration = Duration::from_secs(60);
@@ -33,13 +35,14 @@ impl Store {
 
     /// [`open`](Self::open) with other times than the protocol's, as tests need them.
     pub async fn open_with(url: &str, key: SealKey, config: StoreConfig) -> Result<Self> {
-        let (write, read) = connect(url).await?;
+        let (write, read, probe) = connect(url).await?;
         let installation = prepare(&write, &key).await?;
         let (sender, receiver) = writer::channel();
         let store = Self {
             shared: Arc::new(Shared {
                 write: write.clone(),
                 read,
+                probe,
                 key,
                 config: config.clone(),
                 installation,
@@ -56,20 +59,42 @@ impl Store {
         Ok(self.shared.installation.clone())
     }
 
+    /// Whether nobody else holds SQLite's write lock for longer than [`PROBE`]. Changes nothing;
+    /// PostgreSQL has no such lock.
+    pub async fn is_writable(&self) -> bool {
+        let Some(probe) = &self.shared.probe else {
+            return true;
+        };
+        match sql::begin(probe).await {
+            Ok(tx) => {
+                let _ = tx.rollback().await;
+                true
+            }
+            Err(error) => !error.is_locked(),
+        }
+    }
+
     /// Cheap liveness check.
     pub async fn ping(&self) -> Result<()> {
         sql::now_ms(&self.shared.read).await.map(|_| ())
     }
 }
 
-async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection)> {
+/// For writing, for reading, and (SQLite) for asking whether writing is possible.
+type Connections = (
+    DatabaseConnection,
+    DatabaseConnection,
+    Option<DatabaseConnection>,
+);
+
+async fn connect(url: &str) -> Result<Connections> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         let mut options = quiet(url);
         options.max_connections(POOL).min_connections(2);
         // A lost "sent" is an orphan: whatever the server's default, our commits are durable.
         options.map_sqlx_postgres_opts(|o| o.options([("synchronous_commit", "on")]));
         let pool = Database::connect(options).await?;
-        return Ok((pool.clone(), pool));
+        return Ok((pool.clone(), pool, None));
     }
     let Some(path) = url.strip_prefix("sqlite:") else {
         return Err(StoreError::Refused {
@@ -80,7 +105,7 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection)> 
     };
     let path = path.strip_prefix("//").unwrap_or(path);
     let path = path.split('?').next().unwrap_or(path).to_owned();
-    let open = |connections: u32| {
+    let open = |connections: u32, busy: Duration| {
         let mut options = quiet("sqlite::memory:");
         options
             .max_connections(connections)
@@ -95,16 +120,17 @@ async fn connect(url: &str) -> Result<(DatabaseConnection, DatabaseConnection)> 
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(BUSY)
+                .busy_timeout(busy)
                 .foreign_keys(true)
                 .pragma("cache_size", "-65536")
                 .pragma("temp_store", "memory")
         });
         Database::connect(options)
     };
-    let write = open(1).await?;
-    let read = open(READERS).await?;
-    Ok((write, read))
+    let write = open(1, BUSY).await?;
+    let read = open(READERS, BUSY).await?;
+    let probe = open(1, PROBE).await?;
+    Ok((write, read, Some(probe)))
 }
 
 fn quiet(url: &str) -> ConnectOptions {

@@ -137,10 +137,7 @@ impl Store {
                     resource: None,
                     count: row.int("n")?,
                     goal: row.parsed("goal")?,
-                    failure: Failure {
-                        code: "blocked".into(),
-                        message: blocked_by.clone().unwrap_or_default(),
-                    },
+                    failure: Failure::blocked(blocked_by.as_deref().unwrap_or_default()),
                     attempts: row.int("attempts")? as i32,
                     since_ms: row.int("since")?,
                     next_attempt_ms: None,

@@ -125,10 +125,7 @@ impl Store {
             };
             let line = Line {
                 app: Some(app),
-                failure: blocked_by.map(|message| Failure {
-                    code: "blocked".into(),
-                    message: message.to_owned(),
-                }),
+                failure: blocked_by.map(Failure::blocked),
                 ..Line::of_context(
                     &head,
                     Some(head.state),

@@ -10,7 +10,10 @@ use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
-use std::{borrow::Cow, time::Duration};
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
 /// Parameters of a statement.
 macro_rules! args {
@@ -47,16 +50,23 @@ impl From<DbErr> for StoreError {
     }
 }
 
-/// How often a transaction was tried.
-#[derive(Default)]
-pub(crate) struct Tries(u32);
+/// How often a transaction was tried, and since when.
+pub(crate) struct Tries(u32, Instant);
+
+impl Default for Tries {
+    fn default() -> Self {
+        Self(0, Instant::now())
+    }
+}
 
 impl Tries {
     const MOST: u32 = 10;
+    /// Whoever waits has to be told at last: a database may be locked for good.
+    const LONGEST: Duration = Duration::from_secs(10);
 
     /// True after a pause if `error` says that the transaction did not happen and may be repeated.
     pub(crate) async fn again(&mut self, error: &StoreError) -> bool {
-        if !did_not_happen(error) || self.0 >= Self::MOST {
+        if !did_not_happen(error) || self.0 >= Self::MOST || self.1.elapsed() > Self::LONGEST {
             return false;
         }
         self.0 += 1;
@@ -64,6 +74,12 @@ impl Tries {
         tokio::time::sleep(Duration::from_millis(rand::random_range(1..=most))).await;
         true
     }
+}
+
+/// Somebody else holds SQLite's only write lock, and held it for as long as was waited.
+pub(crate) fn is_locked(error: &(dyn std::error::Error + 'static)) -> bool {
+    let text = error.to_string();
+    text.contains("database is locked") || text.contains("database table is locked")
 }
 
 /// The database itself undid the transaction, for a reason that passes.

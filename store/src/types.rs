@@ -46,6 +46,13 @@ pub enum StoreError {
     Db(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl StoreError {
+    /// Another process holds SQLite's only write lock: nothing was changed, and nothing is lost.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Db(source) if crate::sql::is_locked(source.as_ref()))
+    }
+}
+
 /// Who asks, and the idempotency key with a hash of the body.
 #[derive(Debug, Clone, Default)]
 pub struct RequestMeta {

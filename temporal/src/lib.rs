@@ -8,12 +8,16 @@ mod connect;
 pub mod embedded;
 pub mod history;
 mod host;
+mod queue;
 mod replay;
+mod run;
 mod wake;
 
 pub use connect::Client;
 pub use host::{Host, HostOptions, Register, Runtime, run_worker};
+pub use queue::Queue;
 pub use replay::{RegisterReplay, Verdict, replay};
+pub use run::Run;
 pub use temporalio_sdk::{WorkerOptions, workflow_replayer::WorkflowReplayerOptions};
 pub use wake::SignalWithStart;
 

@@ -91,7 +91,7 @@ impl Client {
 }
 
 /// One JSON payload, as the SDK's default converter reads it.
-fn payloads(value: &Value) -> Payloads {
+pub(crate) fn payloads(value: &Value) -> Payloads {
     let metadata = HashMap::from([("encoding".to_owned(), b"json/plain".to_vec())]);
     Payloads {
         payloads: vec![Payload {

@@ -18,6 +18,17 @@ use tonic::transport::Channel;
 struct Nobody;
 
 impl Waker for Nobody {
+    fn queue(&self) -> BoxFuture<'_, Result<temporal::Queue, WakeError>> {
+        async { Ok(temporal::Queue::default()) }.boxed()
+    }
+
+    fn check<'a>(
+        &'a self,
+        _: &'a model::ids::ClusterId,
+    ) -> BoxFuture<'a, Result<Option<workflows::contract::Checked>, WakeError>> {
+        async { Ok(None) }.boxed()
+    }
+
     fn wake<'a>(&'a self, _: &'a WakeRow) -> BoxFuture<'a, Result<(), WakeError>> {
         async { Ok(()) }.boxed()
     }

@@ -39,6 +39,8 @@ pub enum At {
 pub struct Stack {
     pub host: Host,
     pub channel: Channel,
+    /// Where the api listens.
+    pub grpc: std::net::SocketAddr,
     pub temporal: embedded::Running,
     pub dir: TempDir,
     worker: Option<Part>,
@@ -140,6 +142,7 @@ impl Stack {
         let mut stack = Self {
             host,
             channel,
+            grpc,
             temporal,
             dir,
             worker: None,

@@ -24,6 +24,7 @@ mod suite {
     mod cases;
     mod control_plane;
     mod engine;
+    mod failures;
     mod house;
     mod inputs;
     mod objects;

@@ -6,6 +6,7 @@
 
 use model::{
     document::{Dependency, Retry},
+    failure::Failure,
     ids::{ClusterId, ContextId, Fence, RowId},
     plan::{Lane, Outline, Slice},
     state::Goal,
@@ -201,6 +202,37 @@ pub struct SliceOutcome {
     pub failed: bool,
 }
 
+/// Input of `CheckCluster`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CheckInput {
+    pub cluster: ClusterId,
+}
+
+/// What a look at a cluster found; nothing is changed by it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Why it cannot be used; `None` if it can.
+    pub failure: Option<Failure>,
+    /// `v1.36.3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Uid of the `kube-system` namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// Whom the cluster takes us for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// From the request to its answer, over a connection that is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u64>,
+    /// Permissions it lacks: `create deployments.apps in namespace shop`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// What is worth knowing and hinders nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
 /// Input of `Instantiate` and `Terminate`, and payload of the `goal` signal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Wake {
@@ -211,6 +243,7 @@ pub struct Wake {
 pub const INSTANTIATE: &str = "Instantiate";
 pub const TERMINATE: &str = "Terminate";
 pub const SLICE: &str = "Slice";
+pub const CHECK_CLUSTER: &str = "CheckCluster";
 /// The signal that says that the goal moved.
 pub const GOAL_SIGNAL: &str = "goal";
 
@@ -275,6 +308,11 @@ impl Defs {
     /// Lists the context's objects on some clusters: none may be left.
     #[activity(name = "prove")]
     pub fn prove(_: ProveInput) -> Result<Proof, ActivityError> {
+        unimplemented!()
+    }
+    /// Looks whether a cluster can be used.
+    #[activity(name = "check")]
+    pub fn check(_: CheckInput) -> Result<Checked, ActivityError> {
         unimplemented!()
     }
     /// Folds the rows into the context's state.

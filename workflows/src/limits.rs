@@ -40,6 +40,10 @@ pub const RESULTS_PER_TASK: u32 = 1_000;
 /// Clusters whose proof is taken by one activity.
 pub const PROOF_CLUSTERS: usize = 32;
 
+/// A look at a cluster for a person: the whole of it, and one request of it.
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
+pub const CHECK_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Probing of a parked cluster: first interval, factor, longest interval.
 pub const PROBE_INITIAL: Duration = Duration::from_secs(1);
 pub const PROBE_BACKOFF: f64 = 2.0;

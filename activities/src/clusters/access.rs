@@ -25,6 +25,8 @@ pub struct Access {
     prefix: String,
     headers: HeaderMap,
     authorize: Option<Authorize>,
+    /// The server's certificate is not looked at, since the kubeconfig says so.
+    pub unverified: bool,
 }
 
 fn refused(cause: impl std::fmt::Display) -> NetError {
@@ -200,6 +202,7 @@ fn build(config: &Config, explicit_proxy: bool) -> Result<(Target, Access), NetE
             prefix,
             headers,
             authorize,
+            unverified: secure && config.accept_invalid_certs,
         },
     ))
 }

@@ -170,6 +170,11 @@ impl Link {
         }
     }
 
+    /// The kubeconfig asks for no verification of the server.
+    pub fn unverified(&self) -> bool {
+        self.access.unverified
+    }
+
     pub fn reap(&self) {
         self.pool.reap();
     }

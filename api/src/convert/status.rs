@@ -1,8 +1,9 @@
 //! Status: head, problems, resources, events.
 
 use super::{connectivity, context_state, counts, dig_state, failure, goal, resource_state, time};
-use crate::shared::Trouble;
+use crate::{shared::Trouble, status::Untaken};
 use model::{
+    failure::next_step,
     ids::ResourceKey,
     row::Row,
     state::{DigEvent, allowed_verbs},
@@ -169,6 +170,7 @@ pub fn problem(problem: &Problem) -> v1::Problem {
     .collect::<String>();
     let cause = match (problem.failure.code.as_str(), &problem.blocked_by) {
         ("blocked", Some(blocked)) => format!("waits for {blocked}"),
+        ("heldBack", Some(blocked)) => format!("not started: {blocked}"),
         _ => problem.failure.message.clone(),
     };
     v1::Problem {
@@ -188,54 +190,6 @@ pub fn problem(problem: &Problem) -> v1::Problem {
     }
 }
 
-/// What the reader can do about a cause; `retried` = Muster tries again by itself.
-fn next_step(code: &str, retried: bool) -> &'static str {
-    match code {
-        "unreachable" | "timeout" | "dns" | "connect" | "tls" | "reset" => {
-            "check the cluster and the network to it; Muster goes on by itself when it answers"
-        }
-        "identity" | "wrongCluster" => {
-            "the kubeconfig leads to another cluster than before; apply the Cluster document with the right kubeconfig"
-        }
-        "unauthorized" => {
-            "replace the cluster's credentials (`muster apply -f` the Cluster document), then `muster retry`"
-        }
-        "forbidden" => "grant the missing permission on the cluster, then `muster retry`",
-        "conflict" => {
-            "let go of the fields at the other manager, then `muster retry`; or set policy.forceConflicts, terminate and instantiate again"
-        }
-        "foreign" | "exists" => {
-            "remove the object, then `muster retry`; or set policy.existing: Adopt, terminate and instantiate again"
-        }
-        "invalid" | "badRequest" | "tooLarge" | "methodNotAllowed" | "refused" => {
-            "correct the manifest, apply it, then terminate and instantiate again"
-        }
-        "namespaceNotFound" => {
-            "create the namespace, then `muster retry`; or add it to the manifests, terminate and instantiate again"
-        }
-        "noSuchKind" | "crdNotEstablished" => {
-            "install the CustomResourceDefinition, or add it to the manifests"
-        }
-        "webhook" => {
-            "check the admission webhook that the message names; Muster tries again by itself"
-        }
-        "tooManyRequests" | "serverError" | "writeRace" | "uidChanged" => {
-            "nothing, unless it lasts: Muster tries again by itself"
-        }
-        "terminatingNamespace" => "wait until the namespace is gone; Muster tries again by itself",
-        "finalizers" => {
-            "see which controller owns the finalizer and why it does not finish, then `muster retry`"
-        }
-        "blocked" | "waiting" => "nothing: it goes on by itself when that is done",
-        "lateRequest" => "nothing: Muster waits out a request that may still arrive",
-        "retryTimeExceeded" => {
-            "mend the cause, then `muster retry`; policy.retry.maxElapsed sets the limit"
-        }
-        _ if retried => "nothing, unless it lasts: Muster tries again by itself",
-        _ => "see `muster events`; mend the cause, then `muster retry`",
-    }
-}
-
 /// Temporal does not answer: verbs are accepted, and nothing moves.
 pub fn temporal_unreachable(trouble: &Trouble, goal: model::state::Goal) -> v1::Problem {
     v1::Problem {
@@ -245,26 +199,44 @@ pub fn temporal_unreachable(trouble: &Trouble, goal: model::state::Goal) -> v1::
         message: format!("Temporal is unreachable: {}", trouble.cause),
         attempts: trouble.attempts,
         since: Some(time(trouble.since_ms)),
-        next_step: "start Temporal, or correct --temporal of muster-api; accepted verbs go on by themselves then".to_owned(),
+        next_step: next_step("temporalUnreachable", false).to_owned(),
         ..Default::default()
     }
 }
 
-/// Temporal took the work, and nobody does it.
-pub fn no_worker(since_ms: i64, goal: model::state::Goal) -> v1::Problem {
+/// Another process keeps every write waiting.
+pub fn store_locked(goal: model::state::Goal) -> v1::Problem {
+    v1::Problem {
+        goal: super::goal(goal).into(),
+        code: "storeLocked".to_owned(),
+        reason: "the database is locked by another process".to_owned(),
+        message:
+            "the database is locked by another process: nothing can be recorded, so nothing is sent"
+                .to_owned(),
+        next_step: next_step("storeLocked", false).to_owned(),
+        ..Default::default()
+    }
+}
+
+/// Temporal has the work, and nobody takes it.
+pub fn no_worker(untaken: &Untaken, now_ms: i64, goal: model::state::Goal) -> v1::Problem {
+    let since = untaken
+        .since
+        .map(|since| now_ms - i64::try_from(since.as_millis()).unwrap_or(0));
     v1::Problem {
         goal: super::goal(goal).into(),
         code: "noWorker".to_owned(),
-        reason: "no worker has taken the work up".to_owned(),
-        message: "no worker has taken the work up: is a muster-worker running?".to_owned(),
-        since: Some(time(since_ms)),
-        next_step: "start `muster-worker run` with the same store and Temporal, or look at its log"
-            .to_owned(),
+        reason: untaken.cause.clone(),
+        message: format!("no worker takes work: {}", untaken.cause),
+        since: since.map(time),
+        next_step: next_step("noWorker", false).to_owned(),
         ..Default::default()
     }
 }
 
 pub fn event(event: &EventRow) -> v1::Event {
+    // What an app or resources wait for is no transition of anything.
+    let note = matches!(event.event.as_str(), "Waits" | "Goes");
     v1::Event {
         seq: event.seq,
         time: Some(time(event.time_ms)),
@@ -281,8 +253,17 @@ pub fn event(event: &EventRow) -> v1::Event {
             .map(|key| key.cluster.to_string())
             .unwrap_or_default(),
         app: event.app.clone().unwrap_or_default(),
-        from: event.from.as_deref().map(state_name).unwrap_or_default(),
-        to: state_name(&event.to),
+        from: event
+            .from
+            .as_deref()
+            .filter(|_| !note)
+            .map(state_name)
+            .unwrap_or_default(),
+        to: if note {
+            String::new()
+        } else {
+            state_name(&event.to)
+        },
         event: event.event.clone(),
         attempt: event.attempt,
         code: event.code.clone().unwrap_or_default(),

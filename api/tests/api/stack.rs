@@ -2,6 +2,7 @@
 
 use api::{Bound, Config, Server, WakeError, Waker};
 use futures_util::{FutureExt, future::BoxFuture};
+use model::ids::ClusterId;
 use proto::v1::{
     ApplyHeader, ApplyRequest, ApplyResponse, EntryChunk, SourceChunk, applied_document::Change,
     apply_request::Part, document_service_client::DocumentServiceClient,
@@ -17,14 +18,18 @@ use std::{
 };
 use store::WakeRow;
 use tempfile::TempDir;
+use temporal::Queue;
 use tokio::{sync::oneshot, task::JoinHandle};
 use tonic::{Status, transport::Channel};
+use workflows::contract::Checked;
 
 /// Notes who was woken; refuses while `down`.
 #[derive(Default)]
 pub struct Notes {
     pub woken: Mutex<Vec<WakeRow>>,
     pub down: AtomicBool,
+    /// No worker asks for work.
+    pub alone: AtomicBool,
 }
 
 impl Waker for Notes {
@@ -41,6 +46,23 @@ impl Waker for Notes {
 
     fn is_running<'a>(&'a self, _: &'a WakeRow) -> BoxFuture<'a, Result<bool, WakeError>> {
         async { Ok(true) }.boxed()
+    }
+
+    fn queue(&self) -> BoxFuture<'_, Result<Queue, WakeError>> {
+        async {
+            if self.down.load(Ordering::SeqCst) {
+                return Err(WakeError("connect: refused".to_owned()));
+            }
+            Ok(Queue {
+                asked: (!self.alone.load(Ordering::SeqCst)).then_some(Duration::ZERO),
+                oldest: None,
+            })
+        }
+        .boxed()
+    }
+
+    fn check<'a>(&'a self, _: &'a ClusterId) -> BoxFuture<'a, Result<Option<Checked>, WakeError>> {
+        async { Ok(Some(Checked::default())) }.boxed()
     }
 }
 

@@ -233,6 +233,57 @@ async fn without_temporal_a_verb_is_accepted_said_so_and_woken_later() {
 }
 
 #[tokio::test]
+async fn a_missing_worker_is_a_problem_at_once_and_refuses_a_check() {
+    let stack = Stack::start().await;
+    stack.approved().await;
+    stack.notes.alone.store(true, Ordering::SeqCst);
+    let mut lifecycle = stack.lifecycle.clone();
+    lifecycle.instantiate(instantiate("")).await.unwrap();
+    let request = v1::GetStatusRequest {
+        name: "web".into(),
+        view: v1::StatusView::Summary.into(),
+        ..Default::default()
+    };
+    let mut stream = lifecycle.get_status(request).await.unwrap().into_inner();
+    let Some(v1::get_status_response::Part::Head(head)) =
+        stream.message().await.unwrap().unwrap().part
+    else {
+        panic!("no head")
+    };
+    let problem = &head.problems[0];
+    assert_eq!(problem.code, "noWorker");
+    assert!(
+        problem.next_step.contains("muster-worker run"),
+        "{problem:?}"
+    );
+    let clusters = stack
+        .documents
+        .clone()
+        .list_clusters(v1::ListClustersRequest::default())
+        .await
+        .unwrap()
+        .into_inner()
+        .clusters;
+    let request = v1::CheckClusterRequest {
+        id: clusters[0].id.clone(),
+    };
+    let mut documents = stack.documents.clone();
+    let refused = documents.check_cluster(request.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert!(
+        refused.message().contains("no worker takes work"),
+        "{refused:?}"
+    );
+    stack.notes.alone.store(false, Ordering::SeqCst);
+    // What is known of the queue is asked anew after a second.
+    until("a look is answered", async || {
+        documents.check_cluster(request.clone()).await.is_ok()
+    })
+    .await;
+    stack.stop().await;
+}
+
+#[tokio::test]
 async fn terminate_leaves_pre_terminate_without_any_worker() {
     let stack = Stack::start().await;
     stack.approved().await;

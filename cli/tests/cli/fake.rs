@@ -30,6 +30,7 @@ pub struct Script {
     pub events: Vec<Event>,
     pub digs: Vec<DeploymentIntentGroup>,
     pub applied: Vec<AppliedDocument>,
+    pub checks: Vec<CheckClusterResponse>,
     /// `verb project/name request_id`, `watch token`, and the parts of uploads.
     pub heard: Vec<String>,
 }
@@ -270,7 +271,25 @@ impl DocumentService for Fake {
         &self,
         _: Request<ListClustersRequest>,
     ) -> Result<Response<ListClustersResponse>, Status> {
-        Err(unused())
+        let checks = self.script(|script| script.checks.clone());
+        let clusters = checks.into_iter().map(|look| Cluster {
+            id: look.id,
+            ..Default::default()
+        });
+        Ok(Response::new(ListClustersResponse {
+            clusters: clusters.collect(),
+            ..Default::default()
+        }))
+    }
+    async fn check_cluster(
+        &self,
+        request: Request<CheckClusterRequest>,
+    ) -> Result<Response<CheckClusterResponse>, Status> {
+        let id = request.into_inner().id;
+        let found = self.script(|script| script.checks.iter().find(|look| look.id == id).cloned());
+        found
+            .map(Response::new)
+            .ok_or_else(|| Status::not_found(format!("Cluster {id} does not exist")))
     }
     async fn create_composite_app(
         &self,

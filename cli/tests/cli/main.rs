@@ -847,3 +847,51 @@ async fn a_watch_without_a_terminal_prints_changes() {
         .collect();
     assert_eq!(kinds, ["status", "resource", "synced"]);
 }
+
+#[tokio::test]
+async fn a_cluster_check_says_one_sentence_each_and_fails_when_one_cannot_be_used() {
+    let fine = CheckClusterResponse {
+        id: "acme+a".into(),
+        message: "acme+a: Kubernetes v1.36.3, answers in 4 ms".into(),
+        version: "v1.36.3".into(),
+        latency_ms: Some(4),
+        ..Default::default()
+    };
+    let bad = CheckClusterResponse {
+        id: "acme+b".into(),
+        message: "acme+b: the name b.invalid cannot be resolved".into(),
+        failure: Some(Failure {
+            code: "dns".into(),
+            message: "the name b.invalid cannot be resolved".into(),
+        }),
+        next_step: "correct `server` in the kubeconfig".into(),
+        ..Default::default()
+    };
+    let script = || Script {
+        checks: vec![fine.clone(), bad.clone()],
+        ..Default::default()
+    };
+    let (ran, _) = against(script(), "cluster check").await;
+    assert_eq!(ran.code, 1);
+    assert_eq!(
+        ran.out,
+        "acme+a: Kubernetes v1.36.3, answers in 4 ms\nacme+b: the name b.invalid cannot be resolved\n  next: correct `server` in the kubeconfig\n"
+    );
+    assert!(
+        ran.err.contains("1 of 2 clusters cannot be used: acme+b"),
+        "{}",
+        ran.err
+    );
+    let (ran, _) = against(script(), "cluster check acme+a").await;
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    let (ran, _) = against(script(), "cluster check acme+b -o json").await;
+    assert_eq!(ran.code, 1);
+    let look: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(look["usable"], false);
+    assert_eq!(look["code"], "dns");
+    let (ran, _) = against(script(), "cluster check -o json").await;
+    let looks: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(looks.as_array().map(Vec::len), Some(2));
+    let (ran, _) = against(script(), "cluster check acme+z").await;
+    assert_eq!(ran.code, 3);
+}

@@ -88,10 +88,12 @@ fn http(status: &ServerStatus, asked: &Asked) -> Verdict {
     let never = |code: &str| Verdict::Final(failure(code));
     let says = |text: &str| status.message.contains(text);
     match status.code {
-        400 => never("badRequest"),
         401 => never("unauthorized"),
         403 if is_namespace_terminating(status) => again("terminatingNamespace"),
+        400 | 403 if says("admission webhook \"") && says(" denied the request") => never("denied"),
+        403 if says("exceeded quota: ") => never("quota"),
         403 => never("forbidden"),
+        400 => never("badRequest"),
         404 => not_found(status, asked),
         405 => never("methodNotAllowed"),
         408 => again("timeout"),

@@ -140,6 +140,13 @@ fn known_sentence(status: &ServerStatus) -> Option<String> {
         let webhook = name(webhook).unwrap_or("of the cluster");
         return Some(format!("the admission webhook {webhook} denied it"));
     }
+    if let Some(rest) = message.split("exceeded quota: ").nth(1) {
+        let quota = rest.split(',').next().and_then(name);
+        return Some(match quota {
+            Some(quota) => format!("the quota {quota} of the namespace is exceeded"),
+            None => "a quota of the namespace is exceeded".to_owned(),
+        });
+    }
     if message.contains("because it is being terminated")
         || status
             .causes
@@ -148,15 +155,15 @@ fn known_sentence(status: &ServerStatus) -> Option<String> {
     {
         return Some("the namespace is being terminated".to_owned());
     }
-    if status.code == 403 && message.contains("exceeded quota") {
-        return Some("the cluster forbids it: a quota is exceeded".to_owned());
-    }
     if status.code == 403
         && let Some(rest) = message.split(" cannot ").nth(1)
         && let Some((verb, rest)) = rest.split_once(" resource \"")
         && let (Some(verb), Some(resource)) = (name(verb), rest.split('"').next().and_then(name))
     {
-        return Some(format!("the credentials may not {verb} {resource}"));
+        let after = |mark: &str| message.split(mark).nth(1).and_then(|r| r.split('"').next());
+        let group = after(" in API group \"").and_then(name);
+        let namespace = after(" in the namespace \"").and_then(name);
+        return Some(may_not(verb, resource, group, namespace));
     }
     if message.contains("uid mismatch") || message.contains("UID in precondition") {
         return Some("another object has taken the name".to_owned());
@@ -165,6 +172,15 @@ fn known_sentence(status: &ServerStatus) -> Option<String> {
         return Some("the object does not fit the schema".to_owned());
     }
     None
+}
+
+/// A permission that is missing; no group means the core group.
+pub fn may_not(verb: &str, resource: &str, group: Option<&str>, namespace: Option<&str>) -> String {
+    let group = group.map(|group| format!(".{group}")).unwrap_or_default();
+    let place = namespace
+        .map(|namespace| format!(" in namespace {namespace}"))
+        .unwrap_or_default();
+    format!("the credentials may not {verb} {resource}{group}{place}")
 }
 
 /// `.spec.replcas: field not declared in schema` → `.spec.replcas is not declared in the schema`.

@@ -287,12 +287,12 @@ fn sentences_name_fields_and_managers() {
         (
             403,
             json!({"reason": "Forbidden", "message": "deployments.apps \"x\" is forbidden: User \"u\" cannot patch resource \"deployments\" in API group \"apps\" in the namespace \"n\""}),
-            "the credentials may not patch deployments",
+            "the credentials may not patch deployments.apps in namespace n",
         ),
         (
             403,
             json!({"reason": "Forbidden", "message": "pods \"x\" is forbidden: exceeded quota: q, requested: pods=1"}),
-            "the cluster forbids it: a quota is exceeded",
+            "the quota q of the namespace is exceeded",
         ),
         (
             400,
@@ -338,6 +338,7 @@ fn no_value_of_the_object_ever_shows() {
         json!({"reason": "Conflict", "message": "x", "details": {"causes": [{"reason": "FieldManagerConflict", "message": format!("conflict with \"{MARKER} \" using v1"), "field": format!(".metadata.finalizers[=\"{MARKER}\"]")}]}}),
         json!({"message": format!("failed calling webhook \"{MARKER}!\": {MARKER}")}),
         json!({"message": format!("admission webhook \"w.io\" denied the request: {MARKER}")}),
+        json!({"message": format!("pods \"x\" is forbidden: exceeded quota: {MARKER}!, requested: pods=1")}),
         json!({"message": format!("failed to create typed patch object: .data.{{{MARKER}}}: field not declared in schema; expected string, got {MARKER}")}),
         json!({"message": format!("x is forbidden: User \"u\" cannot {MARKER}! resource \"{MARKER} \" in API group")}),
         json!({"details": {"kind": MARKER, "name": MARKER, "group": MARKER}}),

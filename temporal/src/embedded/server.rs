@@ -105,6 +105,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// A client of its namespace `default`, once it answers.
     pub async fn client(&self) -> Result<Client, TemporalError> {
         let deadline = Instant::now() + READY_WITHIN;
@@ -130,8 +136,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }
 

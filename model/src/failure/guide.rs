@@ -1,0 +1,492 @@
+//! What each failure means and what to do about it: said once, for status, `cluster check`, and
+//! `docs/failures.md`, which is written from this table.
+
+/// One failure, by its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guide {
+    /// As in `problems[].code` of a status.
+    pub code: &'static str,
+    /// What the user reads. A word in capitals stands for something of the case.
+    pub sees: &'static str,
+    /// What it means.
+    pub means: &'static str,
+    /// What Muster does about it.
+    pub does: &'static str,
+    /// What the reader can do.
+    pub next: &'static str,
+}
+
+const PARKS: &str = "parks the cluster behind one probe over all workers (1 s, 2 s, … 10 s apart); everything elsewhere goes on; notices within 2 s of a probe that works";
+const RETRIES: &str =
+    "retries by policy.retry, a Retry-After honoured, until policy.retry.maxElapsed";
+const FAILS: &str =
+    "no retry can help: the resource is Failed at once, everything that does not need it goes on";
+const WAITS: &str = "waits; nothing is lost";
+
+const AGAIN_NOTHING: &str = "nothing, unless it lasts: Muster tries again by itself";
+
+/// Worst first, as far as codes have an order; grouped by who is to blame.
+pub const GUIDES: &[Guide] = &[
+    Guide {
+        code: "temporalUnreachable",
+        sees: "Temporal is unreachable: CAUSE",
+        means: "muster-api cannot reach Temporal; verbs are accepted and nothing moves",
+        does: "keeps every accepted verb in the store and wakes its workflow when Temporal answers",
+        next: "start Temporal, or correct --temporal of muster-api; accepted verbs go on by themselves then",
+    },
+    Guide {
+        code: "noWorker",
+        sees: "no worker takes work: CAUSE",
+        means: "Temporal has the work, and no muster-worker asks for it",
+        does: WAITS,
+        next: "start `muster-worker run` with the same store and Temporal, or look at its log",
+    },
+    Guide {
+        code: "storeLocked",
+        sees: "the database is locked by another process: nothing can be recorded, so nothing is sent",
+        means: "a backup, a shell or a stuck process holds SQLite's only write lock",
+        does: "answers what is asked; verbs are refused with STORE_LOCKED and change nothing; work waits and goes on",
+        next: "close what holds it (`fuser FILE` names it); what was accepted goes on by itself",
+    },
+    Guide {
+        code: "unreachable",
+        sees: "connect to HOST:PORT CAUSE",
+        means: "the cluster's address accepts no connection, or accepts it and stays silent",
+        does: PARKS,
+        next: "check the cluster and the network to it; Muster goes on by itself when it answers",
+    },
+    Guide {
+        code: "dns",
+        sees: "the name HOST cannot be resolved",
+        means: "no address is known for the server's name, where the worker runs",
+        does: PARKS,
+        next: "correct `server` in the kubeconfig and apply the Cluster document again, or mend the worker's DNS",
+    },
+    Guide {
+        code: "tls",
+        sees: "TLS: the certificate of HOST CAUSE",
+        means: "the server was reached, and is not (or not provably) the one the kubeconfig speaks of",
+        does: PARKS,
+        next: "put the cluster's CA (or tls-server-name) into the kubeconfig and apply the Cluster document again",
+    },
+    Guide {
+        code: "timeout",
+        sees: "no answer within SECONDS s",
+        means: "a request left and was not answered in time; what became of it is found out before anything is concluded",
+        does: RETRIES,
+        next: "check the cluster and the network to it; Muster goes on by itself when it answers",
+    },
+    Guide {
+        code: "reset",
+        sees: "connection lost before the answer came: CAUSE",
+        means: "the connection broke while an answer was waited for; what became of the request is found out before anything is concluded",
+        does: PARKS,
+        next: "check the cluster and the network to it; Muster goes on by itself when it answers",
+    },
+    Guide {
+        code: "kubeconfig",
+        sees: "kubeconfig: CAUSE",
+        means: "the kubeconfig cannot be used on the worker: it asks for a program that is not allowed, names files, or is damaged",
+        does: PARKS,
+        next: "correct the kubeconfig and apply the Cluster document again; programs it may run are named by --allow-exec of the worker",
+    },
+    Guide {
+        code: "identityChanged",
+        sees: "another cluster answers under the kubeconfig of CLUSTER: CAUSE",
+        means: "the uid of the kube-system namespace is not the one seen before",
+        does: "sends nothing to it, so that nothing is applied to, or deleted from, a stranger; probes on",
+        next: "apply the Cluster document with the kubeconfig of the right cluster; a new cluster needs a name of its own",
+    },
+    Guide {
+        code: "duplicateCluster",
+        sees: "CLUSTER is the same cluster as OTHER: CAUSE",
+        means: "two Cluster documents lead to one cluster; its objects would be owned twice",
+        does: "uses the first name only; probes on",
+        next: "delete one of the two Cluster documents, and let the placements name the other",
+    },
+    Guide {
+        code: "identity",
+        sees: "reading the kube-system namespace was answered with CODE",
+        means: "the server answers, but not in a way that tells which cluster it is",
+        does: PARKS,
+        next: "check what stands in front of the API server (a proxy, a login page) and that it is ready",
+    },
+    Guide {
+        code: "versionTooOld",
+        sees: "Kubernetes VERSION is too old, 1.22 is the oldest with server-side apply",
+        means: "the API server cannot do what Muster relies on",
+        does: "tells so in `muster cluster check`; objects are refused by the server",
+        next: "upgrade the cluster",
+    },
+    Guide {
+        code: "unauthorized",
+        sees: "the credentials are not accepted",
+        means: "the API server does not know the kubeconfig's user: expired, revoked, or another cluster's",
+        does: FAILS,
+        next: "replace the cluster's credentials (`muster apply -f` the Cluster document), then `muster retry`",
+    },
+    Guide {
+        code: "forbidden",
+        sees: "the credentials may not VERB RESOURCE",
+        means: "the kubeconfig's user lacks a permission",
+        does: FAILS,
+        next: "grant the missing permission on the cluster (`muster cluster check` lists all that is missing), then `muster retry`",
+    },
+    Guide {
+        code: "quota",
+        sees: "the quota QUOTA of the namespace is exceeded",
+        means: "a ResourceQuota of the namespace leaves no room",
+        does: FAILS,
+        next: "raise the ResourceQuota or make room in the namespace, then `muster retry`",
+    },
+    Guide {
+        code: "denied",
+        sees: "the admission webhook WEBHOOK denied it",
+        means: "a policy of the cluster does not want the object",
+        does: FAILS,
+        next: "change the manifest to what the webhook wants (`kubectl apply --dry-run=server` shows its words), apply it, then terminate and instantiate again",
+    },
+    Guide {
+        code: "foreign",
+        sees: "exists, managed by MANAGER",
+        means: "an object of this name was there before and belongs to somebody else",
+        does: "leaves it alone, now and on terminate; the resource is Failed",
+        next: "remove the object, then `muster retry`; or set policy.existing: Adopt, terminate and instantiate again",
+    },
+    Guide {
+        code: "conflict",
+        sees: "conflict with MANAGER over FIELD",
+        means: "another field manager owns a field of the object with another value",
+        does: FAILS,
+        next: "let go of the fields at the other manager, then `muster retry`; or set policy.forceConflicts, terminate and instantiate again",
+    },
+    Guide {
+        code: "invalid",
+        sees: "the object is invalid: FIELD",
+        means: "the API server's validation refuses the object; the fields are named, their values never",
+        does: FAILS,
+        next: "correct the manifest, apply it, then terminate and instantiate again",
+    },
+    Guide {
+        code: "badRequest",
+        sees: "the cluster cannot read the object",
+        means: "the object does not fit the kind's schema",
+        does: FAILS,
+        next: "correct the manifest, apply it, then terminate and instantiate again",
+    },
+    Guide {
+        code: "tooLarge",
+        sees: "the object is too large",
+        means: "the API server takes no request of this size (413)",
+        does: FAILS,
+        next: "make the object smaller (annotations, embedded files), apply it, then terminate and instantiate again",
+    },
+    Guide {
+        code: "methodNotAllowed",
+        sees: "the kind does not allow it",
+        means: "the kind cannot be applied or deleted (405)",
+        does: FAILS,
+        next: "take the object out of the manifests, apply them, then terminate and instantiate again",
+    },
+    Guide {
+        code: "refused",
+        sees: "the cluster refused it",
+        means: "another answer of the 4xx kind",
+        does: FAILS,
+        next: "see `muster events` and the API server's log, correct the cause, then `muster retry`",
+    },
+    Guide {
+        code: "manifestMissing",
+        sees: "the manifest is not in the store",
+        means: "the store lost a manifest: it was restored in part, or changed by hand",
+        does: FAILS,
+        next: "apply the documents again, then terminate and instantiate again",
+    },
+    Guide {
+        code: "namespaceNotFound",
+        sees: "the namespace does not exist",
+        means: "the object names a namespace that is not there and that no app brings",
+        does: FAILS,
+        next: "create the namespace, then `muster retry`; or add it to the manifests, terminate and instantiate again",
+    },
+    Guide {
+        code: "noSuchKind",
+        sees: "the cluster does not know this kind",
+        means: "no CustomResourceDefinition for the kind, neither on the cluster nor in the app",
+        does: "Failed at once after one more look; retried as long as a CRD of the same plan is on its way",
+        next: "install the CustomResourceDefinition, then `muster retry`; or add it to the manifests, terminate and instantiate again",
+    },
+    Guide {
+        code: "crdNotEstablished",
+        sees: "NAME.GROUP: CAUSE",
+        means: "the API server accepted the CRD and does not serve it yet, or never: its names clash",
+        does: RETRIES,
+        next: "see the CRD's conditions (`kubectl describe crd`); its custom resources follow by themselves",
+    },
+    Guide {
+        code: "webhook",
+        sees: "the webhook WEBHOOK does not answer",
+        means: "an admission webhook that must be asked is down (500)",
+        does: RETRIES,
+        next: "check the admission webhook that the message names; Muster tries again by itself",
+    },
+    Guide {
+        code: "tooManyRequests",
+        sees: "the cluster asks for patience",
+        means: "the API server limits requests (429)",
+        does: RETRIES,
+        next: AGAIN_NOTHING,
+    },
+    Guide {
+        code: "serverError",
+        sees: "the cluster failed",
+        means: "an answer of the 5xx kind",
+        does: RETRIES,
+        next: AGAIN_NOTHING,
+    },
+    Guide {
+        code: "unexpectedAnswer",
+        sees: "unexpected answer (CODE)",
+        means: "something answers that is no API server: a proxy, a login page",
+        does: "believes nothing of it and retries",
+        next: "check what stands in front of the API server; Muster tries again by itself",
+    },
+    Guide {
+        code: "writeRace",
+        sees: "the object changed meanwhile",
+        means: "somebody else wrote the object at the same moment",
+        does: RETRIES,
+        next: AGAIN_NOTHING,
+    },
+    Guide {
+        code: "uidChanged",
+        sees: "the object changed meanwhile",
+        means: "the object was deleted and made anew by somebody",
+        does: "looks again, then retries",
+        next: AGAIN_NOTHING,
+    },
+    Guide {
+        code: "terminating",
+        sees: "the object is being deleted",
+        means: "an object of this name is on its way out",
+        does: RETRIES,
+        next: "wait until it is gone (its finalizers may hold it); Muster tries again by itself",
+    },
+    Guide {
+        code: "terminatingNamespace",
+        sees: "the namespace is being terminated",
+        means: "the namespace is on its way out and takes nothing new",
+        does: RETRIES,
+        next: "wait until the namespace is gone; Muster tries again by itself",
+    },
+    Guide {
+        code: "finalizers",
+        sees: "waiting for finalizers: NAMES",
+        means: "the delete was accepted; a controller has to take its finalizer off first",
+        does: "waits until policy.deleteTimeout, then the resource is Failed",
+        next: "see which controller owns the finalizer and why it does not finish, then `muster retry`",
+    },
+    Guide {
+        code: "deleting",
+        sees: "waiting until it is gone",
+        means: "the delete was accepted and takes its time",
+        does: "waits until policy.deleteTimeout, then the resource is Failed",
+        next: "nothing, unless it lasts: see what the cluster waits for (`kubectl get -o yaml`)",
+    },
+    Guide {
+        code: "lateRequest",
+        sees: "a lost request may still arrive",
+        means: "an apply was sent and its answer was lost; an absence proves nothing until it can no longer arrive",
+        does: "waits that out (about 11 s, 41 s for a retried one), then looks again",
+        next: "nothing: Muster waits out a request that may still arrive",
+    },
+    Guide {
+        code: "blocked",
+        sees: "waits for WHAT",
+        means: "another app or resource comes first",
+        does: WAITS,
+        next: "nothing: it goes on by itself when that is done",
+    },
+    Guide {
+        code: "waiting",
+        sees: "waits",
+        means: "its turn has not come",
+        does: WAITS,
+        next: "nothing: it goes on by itself when that is done",
+    },
+    Guide {
+        code: "heldBack",
+        sees: "not started: CAUSE",
+        means: "what it needs has failed, so it was not sent",
+        does: "goes on with it when the failed one is mended",
+        next: "mend the failure that is named above, then `muster retry`",
+    },
+    Guide {
+        code: "failFast",
+        sees: "CAUSE",
+        means: "another resource failed, and policy.onFailure is FailFast",
+        does: "sends nothing more for this context; what was sent is a fact and stays",
+        next: "mend the failure that is named, then `muster retry`",
+    },
+    Guide {
+        code: "gone",
+        sees: "the object is not there",
+        means: "the object went away between two looks",
+        does: RETRIES,
+        next: AGAIN_NOTHING,
+    },
+    Guide {
+        code: "store",
+        sees: "database: CAUSE",
+        means: "the store did not answer in the middle of a step",
+        does: RETRIES,
+        next: "check the database and the worker's log; Muster tries again by itself",
+    },
+    Guide {
+        code: "retryTimeExceeded",
+        sees: "retry time exceeded: CAUSE",
+        means: "it was retried for policy.retry.maxElapsed",
+        does: "gives up: the resource is Failed",
+        next: "mend the cause, then `muster retry`; policy.retry.maxElapsed sets the limit",
+    },
+];
+
+/// A refusal of a command for want of something that is not the user's, by the reason in its
+/// `ErrorInfo` (`error.reason` with `-o json`).
+pub const REFUSALS: &[Guide] = &[
+    Guide {
+        code: "UNAVAILABLE",
+        sees: "cannot reach the server at URL: CAUSE",
+        means: "no muster-api answers there",
+        does: "lifecycles go on without it: workers need only the store and Temporal",
+        next: "start muster-api, or name the right one with --server (MUSTER_SERVER)",
+    },
+    Guide {
+        code: "STORE_UNAVAILABLE",
+        sees: "the store is not there yet: CAUSE",
+        means: "muster-api waits for its database, or the database did not answer",
+        does: "asks it again every second; nothing was changed",
+        next: "start the database, or correct --store; then try again",
+    },
+    Guide {
+        code: "STORE_LOCKED",
+        sees: "the database is locked by another process, so nothing was changed",
+        means: "a backup, a shell or a stuck process holds SQLite's only write lock",
+        does: "waits for it up to half a minute, then refuses the verb; nothing was changed",
+        next: "close what holds it (`fuser FILE` names it), then try again",
+    },
+    Guide {
+        code: "NO_WORKER",
+        sees: "CLUSTER cannot be checked, since no worker takes work: CAUSE",
+        means: "only a worker talks to clusters, and none asks for work",
+        does: "says so at once; lifecycle verbs are accepted all the same and wait",
+        next: "start `muster-worker run` with the same store and Temporal, or look at its log",
+    },
+    Guide {
+        code: "TEMPORAL_UNREACHABLE",
+        sees: "CLUSTER cannot be checked, since Temporal is unreachable: CAUSE",
+        means: "muster-api cannot reach Temporal",
+        does: "lifecycle verbs are accepted all the same and wait",
+        next: "start Temporal, or correct --temporal of muster-api",
+    },
+    Guide {
+        code: "WRONG_KEY",
+        sees: "WHAT cannot be read with this server's key",
+        means: "the key file is not the one the store was sealed with",
+        does: "refuses to start, or to read that one thing",
+        next: "start it with the key file of this installation",
+    },
+    Guide {
+        code: "STORE_NEWER",
+        sees: "the store was written by a later version of Muster",
+        means: "a newer muster-api or muster-worker has migrated the schema",
+        does: "refuses to start",
+        next: "update this binary",
+    },
+];
+
+/// What is known of a code.
+pub fn guide(code: &str) -> Option<&'static Guide> {
+    GUIDES.iter().find(|guide| guide.code == code)
+}
+
+/// What the reader can do about a cause; `retried` = Muster tries again by itself.
+pub fn next_step(code: &str, retried: bool) -> &'static str {
+    match guide(code) {
+        Some(guide) => guide.next,
+        None if retried => AGAIN_NOTHING,
+        None => "see `muster events`; mend the cause, then `muster retry`",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // a failed test may panic
+    use super::*;
+    use std::{collections::BTreeSet, fmt::Write as _};
+
+    fn table(out: &mut String, head: &str, guides: &[Guide]) {
+        let _ = writeln!(
+            out,
+            "| {head} | what you see | what it means | what Muster does | what to do |\n|---|---|---|---|---|"
+        );
+        for guide in guides {
+            let cell = |text: &str| text.replace('|', "\\|");
+            let _ = writeln!(
+                out,
+                "| `{}` | {} | {} | {} | {} |",
+                guide.code,
+                cell(guide.sees),
+                cell(guide.means),
+                cell(guide.does),
+                cell(guide.next)
+            );
+        }
+    }
+
+    fn document() -> String {
+        let mut out = String::from(
+            "# What can go wrong\n\n\
+             Written by `MUSTER_UPDATE=1 cargo test -p muster-model` from `model/src/failure/guide.rs`, which \
+             `muster status` and `muster cluster check` speak from; \
+             `tests/tests/suite/failures.rs` causes them and compares what is shown. \
+             Words in capitals stand for something of the case; values of objects are never shown.\n\n\
+             ## Problems\n\
+             `muster status DIG` begins with them, grouped by cause, worst first: cluster, app, object, \
+             cause, attempts, since when, next attempt, and what to do. `-o json` has the word of the \
+             first column as `problems[].code`; `muster events` as `code`.\n\n",
+        );
+        table(&mut out, "code", GUIDES);
+        out.push_str(
+            "\n## Refused commands\n\
+             What is wrong with a document, a name or a state says so itself, with the next step. These \
+             are about what Muster runs on; `error.reason` with `-o json`.\n\n",
+        );
+        table(&mut out, "reason", REFUSALS);
+        out
+    }
+
+    #[test]
+    fn the_documentation_says_what_the_table_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/failures.md");
+        if std::env::var_os("MUSTER_UPDATE").is_some() {
+            std::fs::write(path, document()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            written == document(),
+            "docs/failures.md is out of date: MUSTER_UPDATE=1 cargo test -p muster-model"
+        );
+    }
+
+    #[test]
+    fn every_code_has_one_entry_with_everything_said() {
+        let mut codes = BTreeSet::new();
+        for guide in GUIDES.iter().chain(REFUSALS) {
+            assert!(codes.insert(guide.code), "{} stands twice", guide.code);
+            for text in [guide.sees, guide.means, guide.does, guide.next] {
+                assert!(!text.is_empty() && !text.ends_with('.'), "{guide:?}");
+            }
+        }
+    }
+}
