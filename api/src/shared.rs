@@ -1,11 +1,11 @@
 //! What all services share: the store once it is there, what is known of Temporal, the stop signal.
 
-use crate::{
-    errors,
-    wake::{self, Waker},
-};
+use crate::{errors, wake::Waker};
 use std::{
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use store::Store;
@@ -14,8 +14,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-/// For so long it is not asked again who takes work.
-const QUEUE_KNOWN: Duration = Duration::from_secs(1);
+/// For so long it is not asked again who takes work, or whether the store can be written.
+const KNOWN: Duration = Duration::from_secs(1);
+/// Temporal answers this question sooner, or something is wrong with it.
+const ANSWERS: Duration = Duration::from_secs(2);
 
 pub struct Core {
     store: OnceLock<Store>,
@@ -29,8 +31,12 @@ pub struct Core {
     pub max_upload: u64,
     pub waker: Arc<dyn Waker>,
     temporal: Mutex<Option<Trouble>>,
-    /// What was last heard of the queue, and when.
-    queue: tokio::sync::Mutex<Option<(Instant, Option<Queue>)>>,
+    /// When the queue was last asked for, and what was heard.
+    asked: tokio::sync::Mutex<Option<Instant>>,
+    queue: Mutex<Option<Queue>>,
+    /// When it was last asked whether the store can be written.
+    probed: tokio::sync::Mutex<Option<Instant>>,
+    locked: AtomicBool,
 }
 
 /// Something is out of reach.
@@ -51,7 +57,10 @@ impl Core {
             max_upload,
             waker,
             temporal: Mutex::new(None),
-            queue: tokio::sync::Mutex::new(None),
+            asked: tokio::sync::Mutex::new(None),
+            queue: Mutex::new(None),
+            probed: tokio::sync::Mutex::new(None),
+            locked: AtomicBool::new(false),
         }
     }
 
@@ -117,19 +126,36 @@ impl Core {
         }
     }
 
-    /// The queue that workers take lifecycles from, asked at most once a second. `None` if Temporal
-    /// does not answer, which is noted.
-    pub async fn queue(&self) -> Option<Queue> {
-        let mut asked = self.queue.lock().await;
-        if let Some((at, queue)) = &*asked
-            && at.elapsed() < QUEUE_KNOWN
+    /// Whether another process keeps the store from being written: asked at most once a second, and
+    /// by one caller at a time, since the question itself may have to wait; the others get what was
+    /// known before.
+    pub async fn is_locked(&self, store: &Store) -> bool {
+        if let Ok(mut probed) = self.probed.try_lock()
+            && probed.is_none_or(|at| at.elapsed() >= KNOWN)
         {
-            return queue.clone();
+            let locked = !store.is_writable().await;
+            self.locked.store(locked, Ordering::Relaxed);
+            *probed = Some(Instant::now());
         }
-        let answer = wake::timed(self.waker.queue()).await;
-        self.temporal_answered(answer.as_ref().map(|_| ()).map_err(|e| e.0.as_str()));
-        *asked = Some((Instant::now(), answer.ok()));
-        asked.as_ref().and_then(|(_, queue)| queue.clone())
+        self.locked.load(Ordering::Relaxed)
+    }
+
+    /// The queue that workers take lifecycles from, asked at most once a second, by one caller at a
+    /// time; the others get what was known before. `None` if Temporal does not answer, which is
+    /// noted.
+    pub async fn queue(&self) -> Option<Queue> {
+        if let Ok(mut asked) = self.asked.try_lock()
+            && asked.is_none_or(|at| at.elapsed() >= KNOWN)
+        {
+            let answer = match tokio::time::timeout(ANSWERS, self.waker.queue()).await {
+                Ok(answer) => answer.map_err(|error| error.0),
+                Err(_) => Err(format!("no answer within {} s", ANSWERS.as_secs())),
+            };
+            self.temporal_answered(answer.as_ref().map(|_| ()).map_err(String::as_str));
+            *lock(&self.queue) = answer.ok();
+            *asked = Some(Instant::now());
+        }
+        lock(&self.queue).clone()
     }
 }
 

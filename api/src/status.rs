@@ -137,7 +137,7 @@ async fn engine_problems(core: &Core, store: &Store, summary: &Summary) -> Vec<v
         Ok(Some(last)) => now_ms() - last > QUIET_MS,
         _ => false,
     };
-    if quiet && !store.is_writable().await {
+    if quiet && core.is_locked(store).await {
         return vec![shape::store_locked(goal)];
     }
     Vec::new()

@@ -224,7 +224,7 @@ async fn wake(core: &Core, waker: &dyn Waker, row: &WakeRow) -> Result<(), WakeE
     result
 }
 
-pub async fn timed<T>(future: impl Future<Output = Result<T, WakeError>>) -> Result<T, WakeError> {
+async fn timed<T>(future: impl Future<Output = Result<T, WakeError>>) -> Result<T, WakeError> {
     tokio::time::timeout(WAKE_TIMEOUT, future)
         .await
         .unwrap_or_else(|_| {

@@ -140,11 +140,17 @@ async fn show(session: &mut Session, thing: &Thing) -> Result<(), Fault> {
             }
             heading(session, "PROBLEMS")?;
             match &cluster.error {
-                Some(error) => session.output.line(&format!(
-                    "  {}: {}",
-                    plain(&error.code),
-                    plain(&error.message)
-                )),
+                Some(error) => {
+                    session.output.line(&format!(
+                        "  {}: {}",
+                        plain(&error.code),
+                        plain(&error.message)
+                    ))?;
+                    let check = session.hint(&format!("cluster check {}", cluster.id));
+                    session
+                        .output
+                        .line(&format!("      next: {check} looks at it now"))
+                }
                 None => session.output.line("  none"),
             }
         }

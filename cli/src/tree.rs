@@ -49,7 +49,8 @@ pub fn opening(head: &StatusHead, now: Timestamp, style: Style) -> Vec<String> {
 /// The problems, worst first, each with what the reader can do.
 pub fn problems(head: &StatusHead, now: Timestamp, style: Style) -> Vec<String> {
     let mut lines = Vec::new();
-    for problem in &head.problems {
+    let mut rest = head.problems.iter().peekable();
+    while let Some(problem) = rest.next() {
         let mark = if style.symbols {
             style.paint(Colour::Red, "!")
         } else {
@@ -67,7 +68,11 @@ pub fn problems(head: &StatusHead, now: Timestamp, style: Style) -> Vec<String> 
         {
             lines.push(format!("      {}", plain(&problem.message)));
         }
-        if !problem.next_step.is_empty() {
+        // Once for those in a row that need the same.
+        let repeated = rest
+            .peek()
+            .is_some_and(|next| next.next_step == problem.next_step);
+        if !problem.next_step.is_empty() && !repeated {
             lines.push(format!("      next: {}", plain(&problem.next_step)));
         }
     }

@@ -76,10 +76,12 @@ impl Store {
         rows.iter()
             .map(|row| {
                 let failed = row.text("state")? == "Failed";
-                let failure = resources::failure(row)?.unwrap_or_else(|| Failure {
-                    code: "waiting".into(),
-                    message: "waits".into(),
-                });
+                let blocked_by = row.text_opt("blocked_by")?;
+                let failure =
+                    resources::failure(row)?.unwrap_or_else(|| match blocked_by.as_deref() {
+                        Some(by) => Failure::blocked(by),
+                        None => Failure::new("waiting", "waits"),
+                    });
                 let problem = Problem {
                     cluster: Some(row.parsed("cluster")?),
                     app: Some(row.text("app")?),
@@ -90,7 +92,7 @@ impl Store {
                     attempts: row.int("attempts")? as i32,
                     since_ms: row.int("since")?,
                     next_attempt_ms: row.int_opt("next")?,
-                    blocked_by: row.text_opt("blocked_by")?,
+                    blocked_by,
                 };
                 let rank = if failed { 0 } else { 2 };
                 Ok((rank, problem, row.int("first")? as RowId))
