@@ -187,8 +187,9 @@ async fn settled(
         if let Some(group) = item.object["spec"]["group"].as_str() {
             job.link.discovery.forget(group);
         }
-        if let Err(failure) = established::wait(&job.link, &item.api, &item.name, job.timeout).await
-        {
+        let (api, name) = (&item.api, &item.name);
+        let served = established::wait(&job.link, api, name, &item.object, job.timeout).await;
+        if let Err(failure) = served {
             return job
                 .transient(Certainty::Definite, row, failure, None)
                 .with_uid(uid);
