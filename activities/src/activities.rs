@@ -24,6 +24,9 @@ pub struct Activities {
     pub(crate) shared: Arc<Shared>,
 }
 
+/// The step that changes nothing, and stays local whatever it takes.
+const LOOK: &str = "look";
+
 /// A step function: apply, look, delete.
 type Body = for<'a> fn(&'a Arc<Job>) -> BoxFuture<'a, Result<Ended, StoreError>>;
 
@@ -54,8 +57,7 @@ impl Activities {
 
     /// Runs a look step: the body without Temporal.
     pub async fn run_look(&self, step: Step) -> Result<Ended, StoreError> {
-        self.step("look", step, |job| Box::pin(look::look(job)))
-            .await
+        self.step(LOOK, step, |job| Box::pin(look::look(job))).await
     }
 
     /// Runs a delete step: the body without Temporal.
@@ -105,6 +107,7 @@ impl Activities {
         let activities = self.clone();
         let work = async move {
             match activities.job(step).await? {
+                Ok(job) if name != LOOK && job.is_too_slow() => Ok(Ended::promoted(&job.step)),
                 Ok(job) => {
                     let mut ended = body(&job).await?.sorted();
                     // The store has moved the fence: told at once, not by the next open.
@@ -133,13 +136,15 @@ impl Activities {
             return Ok(Err(Ended::superseded()));
         }
         let cluster = self.shared.clusters.of(&step.cluster);
-        match cluster.ready().await {
+        let ready = cluster.ready().await;
+        let slow = cluster.is_slow();
+        match ready {
             Ok(link) => Ok(Ok(Arc::new(Job {
                 shared: self.shared.clone(),
                 cluster,
                 link,
                 policy: context.policy.clone(),
-                timeout: Job::timeout_of(&step),
+                timeout: Job::timeout_of(&step, slow),
                 step,
             }))),
             Err(NotReady::Parked(_)) => {

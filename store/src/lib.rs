@@ -11,6 +11,7 @@ pub mod types;
 
 mod attempts;
 mod bulk;
+mod chunks;
 mod claims;
 mod clusters;
 mod documents;
