@@ -35,10 +35,12 @@ mod sheet;
 mod sql;
 mod staging;
 mod status;
+mod trouble;
 mod verbs;
 mod wake;
 mod writer;
 
+pub use trouble::Trouble;
 pub use types::*;
 
 use sea_orm::DatabaseConnection;

@@ -30,16 +30,16 @@ use workflows::contract::{definitions as d, *};
 #[derive(Debug, Default)]
 pub struct World {
     pub fence: i64,
-    run: String,
+    pub run: String,
     /// Runs that began.
     pub runs: u32,
     pub deleting: bool,
-    pretermination: u32,
+    pub pretermination: u32,
     pub settled: bool,
     pub rows: BTreeMap<RowId, Row>,
     /// Proofs that still find something.
     pub found: u32,
-    log: Vec<String>,
+    pub log: Vec<String>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -49,9 +49,9 @@ pub struct Row {
     /// How often it is not sent yet, and to be repeated in a moment.
     pub again: u32,
     /// Answers before the good one.
-    trouble: u32,
+    pub trouble: u32,
     /// Never answers well.
-    stuck: bool,
+    pub stuck: bool,
 }
 
 pub struct Fake(Arc<Mutex<World>>);
