@@ -56,22 +56,35 @@ async fn a_worker_told_to_stop_under_load_drains_and_nothing_is_applied_twice_or
     let temporal = stack.temporal.client().await.unwrap();
     let history = temporal.history_json(&format!("dig/p/x/{context}")).await;
     let history = String::from_utf8(history.unwrap()).unwrap();
-    assert!(history.contains("WORKFLOW_TASK_COMPLETED"));
-    assert!(!history.contains("TIMED_OUT"), "{history}");
+    // A task for the worker that is gone is offered to others after the second that its own queue
+    // has; nothing that was begun is given up for lack of time.
+    for begun in [
+        "START_TO_CLOSE",
+        "TIMEOUT_TYPE_HEARTBEAT",
+        "ACTIVITY_TASK_TIMED_OUT",
+    ] {
+        assert!(!history.contains(begun), "{begun}: {history}");
+    }
     stack.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn case_10c_a_worker_process_that_was_paused_sends_nothing_after_the_terminate() {
-    let (stack, dig) = under_way(&["c1"], 1_500, Duration::ZERO).await;
+    let (stack, dig) = under_way(&["c1"], 400, Duration::from_millis(20)).await;
     let mut paused = worker_of(&stack);
     dig.until("a part of it Applied", |s| s.count(R::Applied) > 50)
         .await;
     paused.signal("STOP");
     let applied = dig.status().await.count(R::Applied);
-    assert!(applied < 1_500, "the worker was not paused under load");
+    assert!(applied < 400, "the worker was not paused under load");
     dig.terminate().await.unwrap();
     let _other = worker_of(&stack);
+    // Temporal offers tasks to the paused one until they time out, and what it had opened may
+    // still arrive for a while.
+    dig.until("deletes under way", |s| s.count(R::Deleted) > 0)
+        .await;
+    dig.until("most are Deleted", |s| s.count(R::Deleted) > 300)
+        .await;
     dig.until_terminated().await;
     let before = applies(stack.log("c1")).len();
     paused.signal("CONT");
