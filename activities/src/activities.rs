@@ -24,9 +24,6 @@ pub struct Activities {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// The step that changes nothing, and stays local whatever it takes.
-const LOOK: &str = "look";
-
 /// A step function: apply, look, delete.
 type Body = for<'a> fn(&'a Arc<Job>) -> BoxFuture<'a, Result<Ended, StoreError>>;
 
@@ -57,7 +54,8 @@ impl Activities {
 
     /// Runs a look step: the body without Temporal.
     pub async fn run_look(&self, step: Step) -> Result<Ended, StoreError> {
-        self.step(LOOK, step, |job| Box::pin(look::look(job))).await
+        self.step("look", step, |job| Box::pin(look::look(job)))
+            .await
     }
 
     /// Runs a delete step: the body without Temporal.
@@ -104,10 +102,14 @@ impl Activities {
         let span = tracing::info_span!(
             "step", activity = name, context = %step.context, cluster = %step.cluster, rows = ?step.rows, promoted = step.promoted
         );
+        // A local attempt would be given up before its answer can be there, or hold up the
+        // workflow's task.
+        if !step.promoted && self.shared.clusters.of(&step.cluster).is_slow() {
+            return Ok(Ended::promoted(&step));
+        }
         let activities = self.clone();
         let work = async move {
             match activities.job(step).await? {
-                Ok(job) if name != LOOK && job.is_too_slow() => Ok(Ended::promoted(&job.step)),
                 Ok(job) => {
                     let mut ended = body(&job).await?.sorted();
                     // The store has moved the fence: told at once, not by the next open.

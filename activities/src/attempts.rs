@@ -101,11 +101,6 @@ impl Job {
         }
     }
 
-    /// A local attempt would be given up before its answer can be there.
-    pub fn is_too_slow(&self) -> bool {
-        !self.step.promoted && self.cluster.is_slow()
-    }
-
     /// A transient failure of a row, under the DIG's policy.
     pub fn transient<I>(
         &self,

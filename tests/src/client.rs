@@ -131,6 +131,11 @@ impl Dig {
         self.try_status().await.unwrap()
     }
 
+    /// The api answers a question about the DIG.
+    pub async fn status_answers(&self) -> bool {
+        self.try_status().await.is_ok()
+    }
+
     async fn try_status(&self) -> Result<Snapshot, Status> {
         let request = GetStatusRequest {
             project: "p".into(),

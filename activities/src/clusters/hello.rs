@@ -176,7 +176,7 @@ impl Cluster {
             .current()
             .is_some_and(|link| link.generation == row.generation);
         let link = self.connect().await?;
-        link.greet()
+        link.say_hello()
             .await
             .map_err(|error| NotReady::Parked(error.failure()))?;
         // The identity is checked once per kubeconfig, and when the cluster was parked.

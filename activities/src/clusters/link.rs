@@ -173,7 +173,18 @@ impl Link {
         self.ask(request, within).await
     }
 
-    /// Hello; a cluster that is only slow gets more time.
+    /// Hello with little time, or with that of a cluster which is known to be slow.
+    pub async fn say_hello(&self) -> Result<(), NetError> {
+        let slow = self.pulse.is_slow();
+        self.hello(if slow {
+            SLOW_HELLO_TIMEOUT
+        } else {
+            HELLO_TIMEOUT
+        })
+        .await
+    }
+
+    /// Hello; a cluster that is only slow gets more time. Too long for a local activity.
     pub async fn greet(&self) -> Result<(), NetError> {
         if !self.pulse.is_slow() {
             let since = Instant::now();

@@ -1,7 +1,7 @@
 //! Clusters that are parked, slow, or answer badly for a while: what they are asked, and how often.
 
 use super::bed::{Bed, cluster, config_map};
-use activities::{Activities, ActivitiesConfig};
+use activities::{Activities, ActivitiesConfig, reachable::Looked};
 use model::{
     document::{Policy, Retry},
     row::Connectivity,
@@ -31,6 +31,22 @@ async fn bed(objects: &str) -> (Bed, Activities) {
     bed.activities.run_apply(step).await.unwrap();
     let other = Activities::new(bed.store.clone(), ActivitiesConfig::default());
     (bed, other)
+}
+
+/// Looks, and probes when one is due, until the cluster answers.
+async fn until_reachable(worker: &Activities, step: &Step) {
+    let input = || ReachableInput {
+        context: step.context.clone(),
+        fence: step.fence,
+        cluster: step.cluster.clone(),
+        app: "conf".to_owned(),
+    };
+    loop {
+        match worker.run_reachable(input()).await.unwrap() {
+            Looked::Known(answer) => return assert_eq!(answer, Reachable::Yes),
+            Looked::NotYet { delay, .. } => tokio::time::sleep(delay).await,
+        }
+    }
 }
 
 async fn connectivity(bed: &Bed) -> Connectivity {
@@ -65,15 +81,7 @@ async fn a_parked_cluster_is_asked_by_its_probe_only_whoever_else_wants_it() {
     assert!(still.outcome.unreachable);
     assert_eq!(asked(), before);
     assert!(bed.reachable(&step, "conf").await);
-    let input = ReachableInput {
-        context: step.context.clone(),
-        fence: step.fence,
-        cluster: step.cluster.clone(),
-        app: "conf".to_owned(),
-    };
-    let looked = other.run_reachable(input).await.unwrap();
-    let yes = matches!(looked, activities::reachable::Looked::Known(Reachable::Yes));
-    assert!(yes);
+    until_reachable(&other, &step).await;
     other.run_apply(step).await.unwrap();
     assert_eq!(bed.row("a").await.state, ResourceState::Applied);
 }
@@ -83,13 +91,15 @@ async fn a_slow_cluster_is_not_dead_and_its_rows_have_regular_activities_at_once
     let (bed, other) = bed(&format!("{}{}", config_map("a"), config_map("b"))).await;
     bed.fault("c1", FaultKind::Latency { ms: 1_300 }, None, None, None);
     let rows = [bed.row("a").await.id, bed.row("b").await.id];
-    // Workers that never talked to it, so that each says hello first.
-    let third = Activities::new(bed.store.clone(), ActivitiesConfig::default());
-    for worker in [&other, &third] {
-        let step = bed.step("c1", &rows).await;
-        let looked = worker.run_look(step.clone()).await.unwrap().outcome;
-        assert_eq!((looked.again, looked.unreachable), (vec![], false));
-        let ended = worker.run_apply(step).await.unwrap();
+    // A worker that never talked to it says hello first, briefly; the probe has more time.
+    let step = bed.step("c1", &rows).await;
+    let first = other.run_apply(step.clone()).await.unwrap();
+    assert!(first.outcome.unreachable, "{:?}", first.outcome);
+    until_reachable(&other, &step).await;
+    for ended in [
+        other.run_look(step.clone()).await.unwrap(),
+        other.run_apply(step.clone()).await.unwrap(),
+    ] {
         assert_eq!(ended.outcome.retry, rows, "{:?}", ended.outcome);
     }
     assert!(bed.log("c1", Verb::Apply, "a").is_empty());
@@ -103,8 +113,15 @@ async fn a_slow_cluster_is_not_dead_and_its_rows_have_regular_activities_at_once
     assert_eq!(bed.log("c1", Verb::Apply, "a").len(), 1);
     // One quick answer, and it is a cluster like any other.
     bed.host.heal("c1").await.unwrap();
-    let step = bed.step("c1", &rows[1..]).await;
+    let step = Step {
+        promoted: true,
+        ..bed.step("c1", &rows[1..]).await
+    };
     other.run_look(step.clone()).await.unwrap();
+    let step = Step {
+        promoted: false,
+        ..step
+    };
     let ended = other.run_apply(step).await.unwrap();
     assert!(ended.outcome.retry.is_empty(), "{:?}", ended.outcome);
     assert_eq!(bed.row("b").await.state, ResourceState::Applied);

@@ -91,7 +91,9 @@ async fn a_slow_cluster_is_brought_up_and_emptied_with_one_request_per_object() 
     dig.terminate().await.unwrap();
     dig.until("the maps are Deleted", |s| all(s, "c1", &names, R::Deleted))
         .await;
-    // Whether anybody else's object is in the namespace takes a list of every kind.
+    // Whether anybody else's object is in the namespace takes a list of every kind: no need to
+    // wait for that.
+    stack.heal("c1").await;
     dig.until_terminated().await;
     let deletes = stack.asked("c1", Verb::Delete);
     for name in names {

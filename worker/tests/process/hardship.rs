@@ -167,7 +167,13 @@ async fn a_read_only_database_is_said_and_over_when_it_may_be_written() {
         }
     })
     .await;
+    let tries = || api.log().matches("waiting for the store").count();
+    let before = tries();
     writable(stack.dir.path(), true);
+    until("the api tries again", || async {
+        (tries() > before || x.status_answers().await).then_some(())
+    })
+    .await;
     until("the api can write", || async { x.instantiate().await.ok() }).await;
     assert!(api.log().contains("waiting for the store"), "{}", api.log());
     let _worker = stack.worker();

@@ -1,6 +1,7 @@
 //! A worker process that is stopped or paused under load.
 
-use super::{Process, R, applies, names};
+use super::{ByHand, Process, R, api_binary, applies, names, postgres};
+use sandbox::host::FaultKind;
 use std::time::Duration;
 use tests::{
     Dig, Stack,
@@ -57,28 +58,33 @@ async fn a_worker_told_to_stop_under_load_drains_and_nothing_is_applied_twice_or
     let history = temporal.history_json(&format!("dig/p/x/{context}")).await;
     let history = String::from_utf8(history.unwrap()).unwrap();
     // A task for the worker that is gone is offered to others after the second that its own queue
-    // has; nothing that was begun is given up for lack of time.
-    for begun in [
-        "START_TO_CLOSE",
-        "TIMEOUT_TYPE_HEARTBEAT",
-        "ACTIVITY_TASK_TIMED_OUT",
-    ] {
-        assert!(!history.contains(begun), "{begun}: {history}");
-    }
+    // has; no activity is given up for lack of time.
+    assert!(!history.contains("ACTIVITY_TASK_TIMED_OUT"), "{history}");
     stack.end().await;
 }
 
+/// On PostgreSQL: a process that is paused in a transaction of SQLite keeps the file locked, for
+/// whoever shares the machine with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn case_10c_a_worker_process_that_was_paused_sends_nothing_after_the_terminate() {
-    let (stack, dig) = under_way(&["c1"], 400, Duration::from_millis(20)).await;
-    let mut paused = worker_of(&stack);
+    let (Some(api), Some(store)) = (api_binary(), postgres::database().await) else {
+        return;
+    };
+    let stack = ByHand::new(api, Some(store), 1).await;
+    let _api = stack.api();
+    let mut paused = stack.worker();
+    stack.register().await;
+    let far = FaultKind::Latency { ms: 50 };
+    stack.host.fault("c1", far).unwrap();
+    let dig = stack.approved("x", 400, &["c1"]).await;
+    dig.instantiate().await.unwrap();
     dig.until("a part of it Applied", |s| s.count(R::Applied) > 50)
         .await;
     paused.signal("STOP");
     let applied = dig.status().await.count(R::Applied);
     assert!(applied < 400, "the worker was not paused under load");
     dig.terminate().await.unwrap();
-    let _other = worker_of(&stack);
+    let _other = stack.worker();
     // Temporal offers tasks to the paused one until they time out, and what it had opened may
     // still arrive for a while.
     dig.until("deletes under way", |s| s.count(R::Deleted) > 0)
@@ -86,13 +92,13 @@ async fn case_10c_a_worker_process_that_was_paused_sends_nothing_after_the_termi
     dig.until("most are Deleted", |s| s.count(R::Deleted) > 300)
         .await;
     dig.until_terminated().await;
-    let before = applies(stack.log("c1")).len();
+    let log = || applies(stack.host.log("c1").unwrap()).len();
+    let before = log();
     paused.signal("CONT");
     // It closes what it had opened, and goes: then nothing of it can leave any more.
     paused.signal("TERM");
     paused.ended().await;
-    assert_eq!(applies(stack.log("c1")).len(), before);
+    assert_eq!(log(), before);
     let client = client(&stack.host.cluster("c1").unwrap().kubeconfig).await;
     assert!(config_maps(&client).await.is_empty());
-    stack.end().await;
 }
