@@ -102,6 +102,11 @@ impl Activities {
         let span = tracing::info_span!(
             "step", activity = name, context = %step.context, cluster = %step.cluster, rows = ?step.rows, promoted = step.promoted
         );
+        // A local attempt would be given up before its answer can be there, or hold up the
+        // workflow's task.
+        if !step.promoted && self.shared.clusters.of(&step.cluster).is_slow() {
+            return Ok(Ended::promoted(&step));
+        }
         let activities = self.clone();
         let work = async move {
             match activities.job(step).await? {
@@ -133,13 +138,15 @@ impl Activities {
             return Ok(Err(Ended::superseded()));
         }
         let cluster = self.shared.clusters.of(&step.cluster);
-        match cluster.ready().await {
+        let ready = cluster.ready().await;
+        let slow = cluster.is_slow();
+        match ready {
             Ok(link) => Ok(Ok(Arc::new(Job {
                 shared: self.shared.clone(),
                 cluster,
                 link,
                 policy: context.policy.clone(),
-                timeout: Job::timeout_of(&step),
+                timeout: Job::timeout_of(&step, slow),
                 step,
             }))),
             Err(NotReady::Parked(_)) => {

@@ -25,7 +25,7 @@ use store::{Close, Closed, Opened, StoreError};
 use tokio::time::Instant;
 use workflows::{
     contract::Step,
-    limits::{LOCAL_REQUEST_TIMEOUT, REGULAR_REQUEST_TIMEOUT, SEND_WINDOW},
+    limits::{LOCAL_REQUEST_TIMEOUT, REGULAR_REQUEST_TIMEOUT, SEND_WINDOW, SLOW_HELLO_TIMEOUT},
 };
 
 /// How often an attempt that could not be sent is opened again within one activity.
@@ -91,12 +91,13 @@ impl<I> Finish<I> {
 }
 
 impl Job {
-    /// Request time-out of a step: a hung cluster must not hold a workflow task.
-    pub fn timeout_of(step: &Step) -> Duration {
-        if step.promoted {
-            REGULAR_REQUEST_TIMEOUT
-        } else {
-            LOCAL_REQUEST_TIMEOUT
+    /// Request time-out of a step: a hung cluster must not hold a workflow task. What is only read
+    /// of a slow one gets the time of its hello.
+    pub fn timeout_of(step: &Step, slow: bool) -> Duration {
+        match (step.promoted, slow) {
+            (true, _) => REGULAR_REQUEST_TIMEOUT,
+            (false, true) => SLOW_HELLO_TIMEOUT,
+            (false, false) => LOCAL_REQUEST_TIMEOUT,
         }
     }
 

@@ -96,13 +96,15 @@ pub async fn prove(
         }
     }
     proof.unreachable.sort();
+    let clean = proof.found == 0 && proof.wait_ms == 0 && proof.unreachable.is_empty();
+    if clean && refused.is_none() {
+        store
+            .record_proof(&input.context, input.fence, input.offset, input.count)
+            .await?;
+    }
     match refused {
         // Nothing else to do before it is asked again.
-        Some((cluster, failure))
-            if proof.found == 0 && proof.wait_ms == 0 && proof.unreachable.is_empty() =>
-        {
-            Err(Unproven::Refused { cluster, failure })
-        }
+        Some((cluster, failure)) if clean => Err(Unproven::Refused { cluster, failure }),
         _ => Ok(proof),
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use store::{ProbeLease, StoreError};
 use workflows::{
     contract::{Reachable, ReachableInput},
-    limits::HELLO_TIMEOUT,
+    limits::AWAIT_START_TO_CLOSE,
 };
 
 /// A successful probe of another worker is noticed within this time.
 const NOTICE: Duration = Duration::from_secs(2);
-/// A probe takes at most two hellos and a look at the identity.
-const LEASE: Duration = Duration::from_millis(4 * HELLO_TIMEOUT.as_millis() as u64);
+/// A probe takes at most two hellos and a look at the identity, and no longer than its activity.
+const LEASE: Duration = AWAIT_START_TO_CLOSE;
 
 /// One look.
 pub enum Looked {

@@ -2,7 +2,7 @@
 
 use crate::shared::Shared;
 use model::{
-    plan::{Outline, lanes},
+    plan::{Limits, Outline, lanes},
     state::{ContextState, Goal},
 };
 use store::{BeginRow, PermitRow, SettleRow, StoreError};
@@ -63,7 +63,16 @@ fn work(row: BeginRow, goal: Goal) -> Work {
     let mut cut = if rows <= INLINE_ROWS && bundles.len() <= INLINE_BUNDLES {
         Vec::new()
     } else {
-        lanes(groups, INLINE_ROWS, INLINE_BUNDLES, goal)
+        let apps: Vec<_> = row
+            .apps
+            .iter()
+            .map(|app| (app.name.as_str(), app.depends_on.as_slice()))
+            .collect();
+        let limits = Limits {
+            rows: INLINE_ROWS,
+            bundles: INLINE_BUNDLES,
+        };
+        lanes(groups, &apps, limits, goal)
     };
     let mut apps: Vec<AppWork> = row
         .apps
@@ -113,7 +122,7 @@ pub async fn permit(shared: &Shared, input: &Fenced) -> Result<Permit, StoreErro
 pub async fn outline(shared: &Shared, input: &OutlineInput) -> Result<Outline, StoreError> {
     let outline = shared
         .store
-        .outline(&input.context, input.fence, input.goal, Some(input.slice))
+        .outline(&input.context, input.fence, input.goal, Some(&input.slice))
         .await?;
     Ok(outline.unwrap_or_default())
 }

@@ -56,6 +56,18 @@ impl Ended {
         }
     }
 
+    /// Nothing was sent: each row is to have its own regular activity.
+    pub fn promoted(step: &Step) -> Self {
+        let outcome = StepOutcome {
+            retry: step.rows.clone(),
+            ..StepOutcome::default()
+        };
+        Self {
+            outcome,
+            retry: None,
+        }
+    }
+
     pub fn add(&mut self, row: RowId, end: RowEnd) {
         let outcome = &mut self.outcome;
         match end {

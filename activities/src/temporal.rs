@@ -121,6 +121,7 @@ fn stored(error: StoreError) -> ActivityError {
         error,
         StoreError::NotFound { .. } | StoreError::WrongKey(_) | StoreError::Newer(_)
     );
+    tracing::warn!(%error, "the store did not do it");
     ActivityError::application(
         ApplicationFailure::builder(error)
             .type_name("store".to_owned())

@@ -8,4 +8,5 @@ mod suite {
     mod faults;
     mod lives;
     mod proofs;
+    mod sick;
 }

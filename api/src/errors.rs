@@ -258,10 +258,11 @@ pub fn store(error: StoreError) -> Status {
         StoreError::Db(source) => {
             // The cause may quote SQL or values: it goes to the log only.
             tracing::warn!(error = %source, "the store did not answer");
-            unavailable(
-                "STORE_UNAVAILABLE",
-                "the store did not answer (the server's log says why); try again".to_owned(),
-            )
+            let said = match StoreError::Db(source).trouble() {
+                Some(trouble) => format!("{}: {}", trouble.cause, trouble.next),
+                None => "the store did not answer (the server's log says why); try again".into(),
+            };
+            unavailable("STORE_UNAVAILABLE", said)
         }
     }
 }

@@ -282,7 +282,10 @@ async fn open(
             Ok(store) => break store,
             Err(StoreError::Db(cause)) => {
                 tracing::warn!(store = shown, %cause, "waiting for the store");
-                core.waits_for_store(format!("{shown} does not answer"));
+                core.waits_for_store(match StoreError::Db(cause).trouble() {
+                    Some(trouble) => format!("{}: {}", trouble.cause, trouble.next),
+                    None => format!("{shown} does not answer"),
+                });
             }
             // Another schema or another key will not go away by waiting.
             Err(error) => return Err(error.into()),

@@ -4,6 +4,7 @@
 
 mod m0001_foundation;
 mod m0003_orphans;
+mod m0005_proofs_and_chunks;
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{DatabaseTransaction, DbBackend, Statement};
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_foundation::Migration),
             Box::new(m0003_orphans::Migration),
+            Box::new(m0005_proofs_and_chunks::Migration),
         ]
     }
 }

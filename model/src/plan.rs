@@ -5,8 +5,10 @@ mod order;
 mod outline;
 mod render;
 
-pub use lanes::{Group, lanes};
-pub use order::{ADMISSION_WAVE, CRD_WAVE, Cycle, NAMESPACE_WAVE, predecessors, topological, wave};
+pub use lanes::{Group, Limits, lanes};
+pub use order::{
+    ADMISSION_WAVE, CRD_WAVE, Cycle, NAMESPACE_WAVE, predecessors, tied, topological, wave,
+};
 pub use outline::{OpenRow, outline};
 pub use render::{RenderError, check, render};
 
@@ -94,11 +96,32 @@ pub struct Outline {
     pub bundles: Vec<Bundle>,
 }
 
-/// A contiguous range of row numbers, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Ranges of row numbers, both ends included; no two slices of a drive share a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slice {
     pub from: RowId,
     pub to: RowId,
+    /// More of them: the apps of a few clusters, to be deleted in their order on each of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<(RowId, RowId)>,
+}
+
+impl Slice {
+    pub fn range(from: RowId, to: RowId) -> Self {
+        Self {
+            from,
+            to,
+            more: Vec::new(),
+        }
+    }
+
+    pub fn ranges(&self) -> impl Iterator<Item = (RowId, RowId)> + '_ {
+        std::iter::once((self.from, self.to)).chain(self.more.iter().copied())
+    }
+
+    pub fn contains(&self, row: RowId) -> bool {
+        self.ranges().any(|(from, to)| (from..=to).contains(&row))
+    }
 }
 
 /// Slices of one app: lanes run in parallel, the stages of a lane one after the other, the slices

@@ -162,8 +162,11 @@ async fn close_all<C: ConnectionTrait>(
             }
             if close.certainty == Certainty::NotSent {
                 let apply = attempt.kind == Goal::Apply;
+                // What is shown as Retrying was an attempt, though nothing left: the next one
+                // comes later than this one did.
+                let counts = matches!(close.result, Closed::Transient { .. });
                 sheet.count(&head.id, close.row, |row| {
-                    row.attempts = (row.attempts - 1).max(0);
+                    row.attempts = (row.attempts - i32::from(!counts)).max(0);
                     row.sent = (row.sent - i32::from(apply)).max(0);
                 });
             }

@@ -20,6 +20,8 @@ pub(crate) struct Bulk<'a> {
     pub bundle: Option<(&'a str, &'a ClusterId)>,
     /// Only rows that wait (Pending, Retrying).
     pub waiting_only: bool,
+    /// Only rows with numbers in this range.
+    pub rows: Option<(i64, i64)>,
     pub failure: Option<&'a Failure>,
 }
 
@@ -35,10 +37,16 @@ pub(crate) async fn fire<C: ConnectionTrait>(
         Some((app, cluster)) => (Some(app.to_owned()), Some(cluster.to_string())),
         None => (None, None),
     };
+    let range = bulk.rows.map_or(String::new(), |(first, last)| {
+        format!(" AND id BETWEEN {first} AND {last}")
+    });
     let kinds = sql::all(
         db,
-        "SELECT DISTINCT goal, state, CAST(CASE WHEN sent > 0 THEN 1 ELSE 0 END AS BIGINT) AS sent \
-         FROM resource WHERE context = $1",
+        &format!(
+            "SELECT DISTINCT goal, state, \
+             CAST(CASE WHEN sent > 0 THEN 1 ELSE 0 END AS BIGINT) AS sent \
+             FROM resource WHERE context = $1{range}"
+        ),
         args![head.id.0.clone()],
     )
     .await?;
@@ -61,9 +69,11 @@ pub(crate) async fn fire<C: ConnectionTrait>(
         if to == from && matches!(to, ResourceState::Applied | ResourceState::Deleted) {
             continue;
         }
-        let which = "context = $1 AND state = $2 AND goal = $3 \
-                     AND CASE WHEN sent > 0 THEN 1 ELSE 0 END = $4 \
-                     AND ($5 IS NULL OR app = $5 OR shared = 1) AND ($6 IS NULL OR cluster = $6)";
+        let which = format!(
+            "context = $1 AND state = $2 AND goal = $3 \
+             AND CASE WHEN sent > 0 THEN 1 ELSE 0 END = $4 \
+             AND ($5 IS NULL OR app = $5 OR shared = 1) AND ($6 IS NULL OR cluster = $6){range}"
+        );
         let selection = || {
             args![
                 head.id.0.clone(),

@@ -13,29 +13,71 @@ use model::{
     row::Row,
     state::Goal,
 };
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, DbBackend};
 
-/// Takes the claims of all rows of a context that is about to be accepted.
+/// Prepares the claims of some rows of a staged plan (numbers from–to). Nobody minds them: who
+/// holds a claim is a context, and there is none yet.
+pub(crate) async fn stage<C: ConnectionTrait>(
+    db: &C,
+    context: &ContextId,
+    (from, to): (i64, i64),
+) -> Result<()> {
+    let values = || args![context.0.clone(), from, to];
+    sql::run(
+        db,
+        "INSERT INTO claim (key, shared, deleting) SELECT key, MAX(shared), 0 FROM resource \
+         WHERE context = $1 AND id BETWEEN $2 AND $3 GROUP BY key ORDER BY key \
+         ON CONFLICT (key) DO NOTHING",
+        values(),
+    )
+    .await?;
+    sql::run(
+        db,
+        "INSERT INTO holder (key, context) SELECT DISTINCT key, context FROM resource \
+         WHERE context = $1 AND id BETWEEN $2 AND $3 ON CONFLICT (key, context) DO NOTHING",
+        values(),
+    )
+    .await?;
+    Ok(())
+}
+
+/// Undoes [`stage`] for a context that was never accepted.
+pub(crate) async fn unstage<C: ConnectionTrait>(db: &C, context: &str) -> Result<()> {
+    const STAGED: &str = "NOT EXISTS (SELECT 1 FROM context c WHERE c.id = $1)";
+    let claims = format!(
+        "DELETE FROM claim WHERE key IN (SELECT key FROM holder WHERE context = $1) AND {STAGED} \
+         AND NOT EXISTS (SELECT 1 FROM holder h WHERE h.key = claim.key AND h.context <> $1)"
+    );
+    sql::run(db, &claims, args![context]).await?;
+    let holders = format!("DELETE FROM holder WHERE context = $1 AND {STAGED}");
+    sql::run(db, &holders, args![context]).await?;
+    Ok(())
+}
+
+/// Takes the claims of all rows of a context that is about to be accepted; its holders were staged.
 ///
 /// # Errors
 /// [`StoreError::Refused`], naming the object and its other holder.
 pub(crate) async fn take<C: ConnectionTrait>(db: &C, context: &ContextId) -> Result<()> {
-    // The no-op update locks claims that are there already, in key order.
-    sql::run(
-        db,
-        "INSERT INTO claim (key, shared, deleting) \
-         SELECT key, MAX(shared), 0 FROM resource WHERE context = $1 GROUP BY key ORDER BY key \
-         ON CONFLICT (key) DO UPDATE SET deleting = claim.deleting",
-        args![context.0.clone()],
-    )
-    .await?;
+    // The no-op update locks claims that are there already, in key order. SQLite has one writer
+    // and nothing to lock: only claims that somebody gave up since the staging are written.
+    let missing = match db.get_database_backend() {
+        DbBackend::Postgres => "",
+        _ => "AND NOT EXISTS (SELECT 1 FROM claim k WHERE k.key = r.key)",
+    };
+    let sql = format!(
+        "INSERT INTO claim (key, shared, deleting) SELECT r.key, MAX(r.shared), 0 \
+         FROM resource r WHERE r.context = $1 {missing} GROUP BY r.key ORDER BY r.key \
+         ON CONFLICT (key) DO UPDATE SET deleting = claim.deleting"
+    );
+    sql::run(db, &sql, args![context.0.clone()]).await?;
+    // CROSS JOIN keeps the order of the tables: from this context's keys to the others'.
     let taken = sql::one(
         db,
-        "SELECT r.key, c.project, c.name FROM resource r \
-         JOIN holder h ON h.key = r.key AND h.context <> r.context \
-         JOIN context c ON c.id = h.context \
-         JOIN claim k ON k.key = r.key \
-         WHERE r.context = $1 AND (r.shared = 0 OR k.shared = 0) ORDER BY r.key LIMIT 1",
+        "SELECT mine.key, c.project, c.name \
+         FROM holder mine CROSS JOIN holder h CROSS JOIN context c CROSS JOIN claim k \
+         WHERE mine.context = $1 AND h.key = mine.key AND h.context <> mine.context \
+         AND c.id = h.context AND k.key = mine.key AND k.shared = 0 ORDER BY mine.key LIMIT 1",
         args![context.0.clone()],
     )
     .await?;
@@ -48,8 +90,8 @@ pub(crate) async fn take<C: ConnectionTrait>(db: &C, context: &ContextId) -> Res
     }
     let leaving = sql::one(
         db,
-        "SELECT r.key FROM resource r JOIN claim k ON k.key = r.key \
-         WHERE r.context = $1 AND k.deleting = 1 ORDER BY r.key LIMIT 1",
+        "SELECT k.key FROM claim k CROSS JOIN holder h \
+         WHERE k.deleting = 1 AND h.key = k.key AND h.context = $1 ORDER BY k.key LIMIT 1",
         args![context.0.clone()],
     )
     .await?;
@@ -60,37 +102,32 @@ pub(crate) async fn take<C: ConnectionTrait>(db: &C, context: &ContextId) -> Res
             "OBJECT_BEING_DELETED",
         ));
     }
-    sql::run(
-        db,
-        "INSERT INTO holder (key, context) \
-         SELECT DISTINCT key, context FROM resource WHERE context = $1 \
-         ON CONFLICT (key, context) DO NOTHING",
-        args![context.0.clone()],
-    )
-    .await?;
     Ok(())
 }
 
-/// Gives up every claim of a context.
-pub(crate) async fn release_all<C: ConnectionTrait>(db: &C, context: &ContextId) -> Result<()> {
+/// Another context than $2 holds the claim; staged plans do not count.
+const HELD: &str = "EXISTS (SELECT 1 FROM holder h JOIN context c ON c.id = h.context \
+                    WHERE h.key = claim.key AND h.context <> $2)";
+
+/// Gives up at most so many claims of a context; how many they were.
+pub(crate) async fn release_some<C: ConnectionTrait>(
+    db: &C,
+    context: &ContextId,
+    most: i64,
+) -> Result<u64> {
+    let keys = "SELECT key FROM holder WHERE context = $2 ORDER BY key LIMIT $1";
+    let values = || args![most, context.0.clone()];
     // Locked by a statement of its own, so that the next one sees who else came to hold them.
     sql::all(
         db,
-        "SELECT key FROM claim WHERE key IN (SELECT key FROM holder WHERE context = $1) \
-         ORDER BY key LOCK UPDATE",
-        args![context.0.clone()],
+        &format!("SELECT key FROM claim WHERE key IN ({keys}) ORDER BY key LOCK UPDATE"),
+        values(),
     )
     .await?;
-    sql::run(
-        db,
-        "DELETE FROM claim WHERE key IN (SELECT key FROM holder WHERE context = $1) \
-         AND NOT EXISTS (SELECT 1 FROM holder h WHERE h.key = claim.key AND h.context <> $1)",
-        args![context.0.clone()],
-    )
-    .await?;
-    let sql = "DELETE FROM holder WHERE context = $1";
-    sql::run(db, sql, args![context.0.clone()]).await?;
-    Ok(())
+    let claims = format!("DELETE FROM claim WHERE key IN ({keys}) AND NOT {HELD}");
+    sql::run(db, &claims, values()).await?;
+    let holders = format!("DELETE FROM holder WHERE context = $2 AND key IN ({keys})");
+    sql::run(db, &holders, values()).await
 }
 
 /// Gives up one claim; the last holder takes the claim with it.
@@ -104,13 +141,8 @@ pub(crate) async fn release<C: ConnectionTrait>(
     sql::all(db, lock, args![key]).await?;
     let sql = "DELETE FROM holder WHERE key = $1 AND context = $2";
     sql::run(db, sql, values()).await?;
-    sql::run(
-        db,
-        "DELETE FROM claim WHERE key = $1 AND NOT EXISTS \
-         (SELECT 1 FROM holder h WHERE h.key = claim.key)",
-        args![key],
-    )
-    .await?;
+    let sql = format!("DELETE FROM claim WHERE key = $1 AND NOT {HELD}");
+    sql::run(db, &sql, values()).await?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ pub mod types;
 
 mod attempts;
 mod bulk;
+mod chunks;
 mod claims;
 mod clusters;
 mod documents;
@@ -34,10 +35,12 @@ mod sheet;
 mod sql;
 mod staging;
 mod status;
+mod trouble;
 mod verbs;
 mod wake;
 mod writer;
 
+pub use trouble::Trouble;
 pub use types::*;
 
 use sea_orm::DatabaseConnection;

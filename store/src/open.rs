@@ -91,8 +91,14 @@ async fn connect(url: &str) -> Result<Connections> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         let mut options = quiet(url);
         options.max_connections(POOL).min_connections(2);
-        // A lost "sent" is an orphan: whatever the server's default, our commits are durable.
-        options.map_sqlx_postgres_opts(|o| o.options([("synchronous_commit", "on")]));
+        // A lost "sent" is an orphan: whatever the server's default, our commits are durable. A
+        // process that is paused in a transaction keeps nobody waiting for long.
+        options.map_sqlx_postgres_opts(|o| {
+            o.options([
+                ("synchronous_commit", "on"),
+                ("idle_in_transaction_session_timeout", "10s"),
+            ])
+        });
         let pool = Database::connect(options).await?;
         return Ok((pool.clone(), pool, None));
     }
@@ -151,7 +157,7 @@ async fn prepare(db: &DatabaseConnection, key: &SealKey) -> Result<String> {
                     Err(MigrateError::Newer(name)) => Err(StoreError::Newer(name)),
                     Err(MigrateError::Db(error)) => Err(error.into()),
                 };
-                sql::finish(tx, result).await
+                sql::finish(db, tx, result).await
             }
             Err(error) => Err(error),
         };

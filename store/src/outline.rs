@@ -32,28 +32,29 @@ impl Store {
         context: &ContextId,
         fence: Fence,
         goal: Goal,
-        slice: Option<Slice>,
+        slice: Option<&Slice>,
     ) -> Result<Option<Outline>> {
         let db = &self.shared.read;
         let head = heads::known_context(db, context, Lock::None).await?;
         if !head.is(fence) || head.goal != goal {
             return Ok(None);
         }
-        let all = Slice {
-            from: RowId::MIN,
-            to: RowId::MAX,
+        let ranges: Vec<String> = match slice {
+            Some(slice) => slice
+                .ranges()
+                .map(|(from, to)| format!("id BETWEEN {from} AND {to} OR "))
+                .collect(),
+            None => vec!["1 = 1 OR ".to_owned()],
         };
-        let range = slice.unwrap_or(all);
         let rows = sql::all(
             db,
-            "SELECT id, app, cluster, wave, shared, state FROM resource WHERE context = $1 \
-             AND state IN ('Pending', 'Retrying', 'Failed') \
-             AND (id BETWEEN $2 AND $3 OR shared = 1 OR state = 'Failed') ORDER BY id",
-            args![
-                context.0.clone(),
-                i64::from(range.from),
-                i64::from(range.to)
-            ],
+            &format!(
+                "SELECT id, app, cluster, wave, shared, state FROM resource WHERE context = $1 \
+                 AND state IN ('Pending', 'Retrying', 'Failed') \
+                 AND ({}shared = 1 OR state = 'Failed') ORDER BY id",
+                ranges.concat()
+            ),
+            args![context.0.clone()],
         )
         .await?;
         let mut open = Vec::with_capacity(rows.len());
@@ -67,9 +68,9 @@ impl Store {
                 failed: row.text("state")? == "Failed",
             });
         }
-        if slice.is_some() {
+        if let Some(slice) = slice {
             let busy = self.busy_clusters(context).await?;
-            keep_slice(&mut open, range, &busy);
+            keep_slice(&mut open, slice, &busy);
         }
         let rows = open.iter().map(|row| OpenRow {
             id: row.id,
@@ -100,8 +101,8 @@ impl Store {
     }
 }
 
-fn keep_slice(open: &mut Vec<Open>, range: Slice, busy: &BTreeSet<ClusterId>) {
-    let inside = |row: &Open| (range.from..=range.to).contains(&row.id);
+fn keep_slice(open: &mut Vec<Open>, slice: &Slice, busy: &BTreeSet<ClusterId>) {
+    let inside = |row: &Open| slice.contains(row.id);
     let own = |row: &&Open| row.class == Class::Own && inside(row) && !row.failed;
     let bundles: HashSet<(String, ClusterId)> = open
         .iter()

@@ -2,7 +2,7 @@
 
 use crate::{
     FoundAgain, Gvk, ProofScope, Result, Store,
-    heads::{self, Lock},
+    heads::{self, Head, Lock},
     sheet::{Sheet, With},
     sql::{self, Columns, args, transact},
 };
@@ -10,6 +10,7 @@ use model::{
     ids::{ClusterId, ContextId, Fence, RowId},
     state::{Goal, ResourceEvent, ResourceState},
 };
+use sea_orm::ConnectionTrait;
 use std::collections::BTreeMap;
 
 impl Store {
@@ -64,6 +65,28 @@ impl Store {
         })
     }
 
+    /// Nothing was found on `count` clusters of the context from `offset` on (by id). What is
+    /// recorded grows from the first cluster on and holds for this fence only; the first clusters
+    /// begin it anew.
+    pub async fn record_proof(
+        &self,
+        context: &ContextId,
+        fence: Fence,
+        offset: usize,
+        count: usize,
+    ) -> Result<()> {
+        transact!(self, tx, {
+            sql::run(
+                &tx,
+                "UPDATE context SET proven_fence = $2, proven = $3 + $4 WHERE id = $1 \
+                 AND fence = $2 AND ($3 = 0 OR (proven_fence = $2 AND proven >= $3))",
+                args![context.0.clone(), fence.0, offset as i64, count as i64],
+            )
+            .await
+        })?;
+        Ok(())
+    }
+
     /// Objects found by the proof go back to Pending(Delete); the number of rows that did. An
     /// object without a row (what a controller made) counts for nothing here.
     pub async fn found_again(
@@ -76,10 +99,12 @@ impl Store {
             return Ok(0);
         }
         transact!(self, tx, {
-            let head = heads::known_context(&tx, context, Lock::Share).await?;
+            let head = heads::known_context(&tx, context, Lock::Update).await?;
             if !head.is(fence) || head.goal != Goal::Delete {
                 return Ok(0);
             }
+            let sql = "UPDATE context SET proven = 0 WHERE id = $1";
+            sql::run(&tx, sql, args![context.0.clone()]).await?;
             let by_key: BTreeMap<String, &str> = found
                 .iter()
                 .map(|found| (found.key.to_string(), found.uid.as_str()))
@@ -117,4 +142,19 @@ impl Store {
             Ok(moved)
         })
     }
+}
+
+/// Absence was proven on all clusters of the context under its fence of now.
+pub(crate) async fn stands<C: ConnectionTrait>(db: &C, head: &Head) -> Result<bool> {
+    let row = sql::one(
+        db,
+        "SELECT CASE WHEN proven_fence = fence THEN proven ELSE 0 END AS proven, \
+         (SELECT COUNT(DISTINCT cluster) FROM resource WHERE context = $1) AS clusters \
+         FROM context WHERE id = $1",
+        args![head.id.0.clone()],
+    )
+    .await?;
+    row.map_or(Ok(false), |row| {
+        Ok(row.int("proven")? >= row.int("clusters")?)
+    })
 }

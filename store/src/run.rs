@@ -3,7 +3,7 @@
 use crate::{
     BeginRow, GroupRow, NoteTarget, PermitRow, Result, Store,
     bulk::{self, Bulk},
-    halt,
+    chunks, halt,
     heads::{self, Lock},
     log::{self, Line},
     resources,
@@ -38,6 +38,7 @@ impl Store {
             Ok(Some(head))
         })?;
         let Some(head) = head else { return Ok(None) };
+        self.catch_up(context, Fence(head.fence)).await?;
         let db = &self.shared.read;
         let clusters = sql::one(
             db,
@@ -95,8 +96,7 @@ impl Store {
             )
             .await?;
             log::append(&tx, &[line]).await?;
-            let event = |sent| ResourceEvent::Terminate { sent };
-            bulk::fire(&tx, &head, event, Bulk::default()).await?;
+            chunks::terminate(&tx, &head).await?;
             Ok(PermitRow::Granted)
         })
     }
@@ -187,6 +187,7 @@ impl Store {
                 bundle: Some((app, cluster)),
                 waiting_only: true,
                 failure: Some(failure),
+                ..Bulk::default()
             };
             if bulk::fire(&tx, &head, |_| ResourceEvent::Refused, bulk).await? > 0 {
                 halt_by_bundle(&tx, &head, app, cluster).await?;

@@ -1,10 +1,12 @@
 //! Settling a context: its rows, counted in SQL and folded by the model, become one event.
 
 use crate::{
-    Result, SettleRow, Store, claims,
+    Result, SettleRow, Store,
+    chunks::{self, CHUNK},
+    claims,
     heads::{self, Head, Lock},
     log::{self, Line},
-    resources,
+    proof, resources,
     sql::{self, Columns, args, transact},
 };
 use model::{
@@ -16,8 +18,10 @@ use sea_orm::ConnectionTrait;
 
 impl Store {
     /// Compare-and-set on (fence, state), folded from the rows in SQL, fence + 1. Terminated asks
-    /// for more: no attempt of the context may be unexpired, and its claims end with it.
+    /// for more: absence proven under this fence on every cluster, no attempt of the context
+    /// unexpired; its claims end with it.
     pub async fn settle(&self, context: &ContextId, fence: Fence) -> Result<SettleRow> {
+        self.release_ahead(context, fence).await?;
         transact!(self, tx, {
             let head = heads::known_context(&tx, context, Lock::Update).await?;
             if !head.is(fence) || head.state.is_settled() {
@@ -38,10 +42,10 @@ impl Store {
                 return Ok(SettleRow::Unfinished);
             };
             if to == ContextState::Terminated {
-                if unexpired(&tx, context).await? {
+                if !proof::stands(&tx, &head).await? || unexpired(&tx, context).await? {
                     return Ok(SettleRow::Unfinished);
                 }
-                claims::release_all(&tx, context).await?;
+                claims::release_some(&tx, context, i64::MAX).await?;
                 let sql = "DELETE FROM attempt WHERE context = $1";
                 sql::run(&tx, sql, args![context.0.clone()]).await?;
             }
@@ -57,6 +61,36 @@ impl Store {
             log::append(&tx, &[line]).await?;
             Ok(SettleRow::Settled(to))
         })
+    }
+
+    /// Gives up the claims of a large context in chunks, once all its objects are proven absent,
+    /// so that the transaction that settles is short.
+    async fn release_ahead(&self, context: &ContextId, fence: Fence) -> Result<()> {
+        let db = &self.shared.read;
+        if !chunks::is_large(db, context).await? {
+            return Ok(());
+        }
+        let left = sql::one(
+            db,
+            "SELECT id FROM resource WHERE context = $1 AND state <> 'Deleted' LIMIT 1",
+            args![context.0.clone()],
+        )
+        .await?;
+        if left.is_some() {
+            return Ok(());
+        }
+        loop {
+            let released = transact!(self, tx, {
+                let head = heads::known_context(&tx, context, Lock::Share).await?;
+                if !head.is(fence) || !proof::stands(&tx, &head).await? {
+                    return Ok(0);
+                }
+                claims::release_some(&tx, context, CHUNK).await
+            })?;
+            if released < CHUNK as u64 {
+                return Ok(());
+            }
+        }
     }
 }
 

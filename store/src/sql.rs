@@ -31,7 +31,7 @@ macro_rules! transact {
             let outcome = match $crate::sql::begin(&$store.shared.write).await {
                 Ok($tx) => {
                     let result: $crate::Result<_> = async { $body }.await;
-                    $crate::sql::finish($tx, result).await
+                    $crate::sql::finish(&$store.shared.write, $tx, result).await
                 }
                 Err(error) => Err(error),
             };
@@ -108,19 +108,37 @@ pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction
     Ok(db.begin_with_options(options).await?)
 }
 
-pub(crate) async fn finish<T>(tx: DatabaseTransaction, result: Result<T>) -> Result<T> {
-    match result {
-        Ok(value) => {
-            tx.commit().await?;
-            Ok(value)
+/// Commits, or rolls back and tells the first error. A connection that can do neither (a full disk
+/// ends a transaction of SQLite's by itself, or keeps it open) is closed, and its locks with it.
+pub(crate) async fn finish<T>(
+    db: &DatabaseConnection,
+    tx: DatabaseTransaction,
+    result: Result<T>,
+) -> Result<T> {
+    let ended = match &result {
+        Ok(_) => tx.commit().await,
+        Err(_) => tx.rollback().await,
+    };
+    if let Err(error) = ended {
+        tracing::warn!(%error, "a transaction did not end as it should");
+        if db.get_database_backend() == DbBackend::Sqlite {
+            close(db).await;
         }
-        Err(error) => {
-            // The first error is the one to tell; a connection that cannot roll back is dropped.
-            if let Err(second) = tx.rollback().await {
-                tracing::debug!(error = %second, "rollback");
+        result?;
+        return Err(error.into());
+    }
+    result
+}
+
+/// Closes a connection of the pool (of writers there is one): the next one is new.
+async fn close(db: &DatabaseConnection) {
+    match db.get_sqlite_connection_pool().acquire().await {
+        Ok(connection) => {
+            if let Err(error) = connection.close().await {
+                tracing::warn!(%error, "close a connection");
             }
-            Err(error)
         }
+        Err(error) => tracing::warn!(%error, "close a connection"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Plans on their way in: manifests and rows in chunks, invisible until an accept takes them.
 
 use crate::{
-    Result, Store,
+    Result, Store, claims,
     seal::compress,
     sql::{self, Columns, args, transact},
 };
@@ -87,6 +87,8 @@ impl Store {
             })
             .collect();
         let values = sql::json_param(&values);
+        let number = |row: Option<&PlanRow>| row.map_or(0, |row| i64::from(row.id));
+        let ends = (number(rows.first()), number(rows.last()));
         transact!(self, tx, {
             sql::run(
                 &tx,
@@ -108,7 +110,8 @@ impl Store {
                     first.name()
                 ],
             )
-            .await
+            .await?;
+            claims::stage(&tx, context, ends).await
         })?;
         Ok(())
     }
@@ -172,6 +175,7 @@ impl Store {
 }
 
 async fn unstage<C: sea_orm::ConnectionTrait>(db: &C, context: &str) -> Result<()> {
+    claims::unstage(db, context).await?;
     sql::run(
         db,
         "DELETE FROM resource WHERE context = $1 \

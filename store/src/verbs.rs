@@ -1,9 +1,7 @@
 //! Accepting verbs (protocol §2): one transaction each, decided by the machines on locked rows.
 
 use crate::{
-    Accepted, Generations, RequestMeta, Result, Store, StoreError,
-    bulk::{self, Bulk},
-    claims,
+    Accepted, Generations, RequestMeta, Result, Store, StoreError, chunks, claims,
     heads::{self, DigHead, Head, Lock},
     log::{self, Line},
     requests,
@@ -13,7 +11,7 @@ use model::{
     document::AppRef,
     ids::{ContextId, DigRef, Fence},
     plan::PlanApp,
-    state::{ContextEvent, ContextState, DigEvent, DigState, Goal, ResourceEvent, context, dig},
+    state::{ContextEvent, ContextState, DigEvent, DigState, Goal, context, dig},
 };
 use sea_orm::ConnectionTrait;
 
@@ -254,27 +252,8 @@ async fn instantiate<C: ConnectionTrait>(
         verb_line(&head, None, ContextEvent::Instantiate, meta),
     ];
     log::append(db, &lines).await?;
-    born(db, &head).await?;
+    chunks::born(db, &head).await?;
     Ok(accepted(dig, state, &head, fence, true))
-}
-
-/// The first line of every row.
-async fn born<C: ConnectionTrait>(db: &C, head: &Head) -> Result<()> {
-    sql::run(
-        db,
-        "INSERT INTO event (dig, time_ms, context, revision, resource, app, to_state, event) \
-         SELECT $2, $3, context, $4, id, app, state || '(' || goal || ')', $5 \
-         FROM resource WHERE context = $1 ORDER BY id",
-        args![
-            head.id.0.clone(),
-            head.dig,
-            head.started_ms,
-            head.revision,
-            ResourceEvent::Instantiate.to_string()
-        ],
-    )
-    .await?;
-    Ok(())
 }
 
 async fn terminate<C: ConnectionTrait>(
@@ -316,8 +295,7 @@ async fn terminate<C: ConnectionTrait>(
     ];
     log::append(db, &lines).await?;
     if to == ContextState::Terminating {
-        let event = |sent| ResourceEvent::Terminate { sent };
-        bulk::fire(db, &head, event, Bulk::default()).await?;
+        chunks::terminate(db, &head).await?;
     }
     Ok(answer)
 }

@@ -112,7 +112,7 @@ async fn commit(db: &DatabaseConnection, config: &StoreConfig, mut ops: Vec<Op>)
         let outcome = match sql::begin(db).await {
             Ok(tx) => {
                 let result = attempts::perform(&tx, config, &opens, &closes).await;
-                sql::finish(tx, result).await
+                sql::finish(db, tx, result).await
             }
             Err(error) => Err(error),
         };

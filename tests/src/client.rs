@@ -131,6 +131,11 @@ impl Dig {
         self.try_status().await.unwrap()
     }
 
+    /// The api answers a question about the DIG.
+    pub async fn status_answers(&self) -> bool {
+        self.try_status().await.is_ok()
+    }
+
     async fn try_status(&self) -> Result<Snapshot, Status> {
         let request = GetStatusRequest {
             project: "p".into(),
@@ -202,29 +207,36 @@ impl Dig {
         .await
     }
 
-    /// Waits for Instantiated or Terminated by the summary alone, which stays cheap when large.
+    /// The status without resources, which stays cheap when large.
+    pub async fn summary(&self) -> Option<StatusHead> {
+        let request = GetStatusRequest {
+            project: "p".into(),
+            name: self.name.clone(),
+            view: StatusView::Summary.into(),
+            ..Default::default()
+        };
+        let mut client = self.client.clone();
+        let mut stream = client.get_status(request).await.ok()?.into_inner();
+        match stream.message().await.ok()??.part {
+            Some(Part::Head(head)) => Some(head),
+            _ => None,
+        }
+    }
+
+    /// Waits until the summary is as wanted.
+    pub async fn until_summary(&self, what: &str, is: impl Fn(&StatusHead) -> bool) {
+        until(&format!("{}: {what}", self.name), || async {
+            self.summary().await.filter(&is).map(|_| ())
+        })
+        .await;
+    }
+
+    /// Waits for Instantiated or Terminated by the summary alone.
     pub async fn until_settled(&self) {
-        until(&format!("{}: settled", self.name), || async {
-            let request = GetStatusRequest {
-                project: "p".into(),
-                name: self.name.clone(),
-                view: StatusView::Summary.into(),
-                ..Default::default()
-            };
-            let mut stream = self
-                .client
-                .clone()
-                .get_status(request)
-                .await
-                .ok()?
-                .into_inner();
-            let Some(Part::Head(head)) = stream.message().await.ok()??.part else {
-                return None;
-            };
-            let state = head.context?.state();
-            [ContextState::Instantiated, ContextState::Terminated]
-                .contains(&state)
-                .then_some(())
+        self.until_summary("settled", |head| {
+            let state = head.context.as_ref().map(|context| context.state());
+            let settled = [ContextState::Instantiated, ContextState::Terminated];
+            state.is_some_and(|state| settled.contains(&state))
         })
         .await;
     }

@@ -27,8 +27,11 @@ mod suite {
     mod failures;
     mod house;
     mod inputs;
+    mod large;
+    mod loops;
     mod objects;
     mod real_clusters;
     mod recovery;
+    mod sick;
     mod terminate;
 }

@@ -59,6 +59,16 @@ pub struct AppWork {
     pub failed: bool,
 }
 
+impl AppWork {
+    /// The app without what it depends on.
+    pub fn untied(&self) -> Self {
+        Self {
+            depends_on: Vec::new(),
+            ..self.clone()
+        }
+    }
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Fenced {
     pub context: ContextId,
@@ -194,6 +204,10 @@ pub struct SliceInput {
     pub goal: Goal,
     pub slice: Slice,
     pub retry: Retry,
+    /// The apps that the slice deletes in their order on each cluster; none when the parent keeps
+    /// the order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apps: Vec<AppWork>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

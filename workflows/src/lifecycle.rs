@@ -105,11 +105,12 @@ impl Slice {
                 failed: true,
             });
         };
-        let mut bundles = Bundles::new(input.goal, &[], outline);
+        let mut bundles = Bundles::new(input.goal, &input.apps, outline);
         let drive = Drive {
             fenced,
             goal: input.goal,
             retry: input.retry,
+            apps: Vec::new(),
         };
         let called_off = {
             let ctx = ctx.clone();
@@ -205,6 +206,7 @@ async fn turn<W: Hears>(ctx: &WorkflowContext<W>, wake: &Wake, work: Work) -> Se
         fenced: fenced.clone(),
         goal: work.goal,
         retry: work.retry,
+        apps: order_in_slices(work.goal, &work.apps),
     };
     let ended = inline_or_sliced(ctx, &drive, work.apps, work.inline).await;
     if ended.superseded {
@@ -220,6 +222,18 @@ async fn turn<W: Hears>(ctx: &WorkflowContext<W>, wake: &Wake, work: Work) -> Se
     sure(ctx, || Defs::settle, fenced)
         .await
         .unwrap_or(Settle::Unfinished)
+}
+
+/// Deletes keep the order of dependent apps within a slice, applies over all of them.
+fn order_in_slices(goal: Goal, apps: &[AppWork]) -> Vec<AppWork> {
+    if goal == Goal::Apply || apps.iter().all(|app| app.depends_on.is_empty()) {
+        return Vec::new();
+    }
+    let bare = |app: &AppWork| AppWork {
+        lanes: Vec::new(),
+        ..app.clone()
+    };
+    apps.iter().map(bare).collect()
 }
 
 async fn inline_or_sliced<W: Hears>(

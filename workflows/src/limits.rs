@@ -19,6 +19,11 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A cluster that did not answer this process for so long gets a hello before anything is opened.
 pub const HELLO_AFTER: Duration = Duration::from_secs(10);
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
+/// What a probe gives a cluster that did not say hello in that time: one that answers now is slow,
+/// not dead. Hello and identity together stay below [`AWAIT_START_TO_CLOSE`].
+pub const SLOW_HELLO_TIMEOUT: Duration = Duration::from_millis(2_800);
+/// A cluster whose hello took longer is slow: its first attempts are regular ones.
+pub const SLOW_ABOVE: Duration = Duration::from_millis(500);
 
 /// Resources driven by one workflow; a larger context is cut into slices.
 pub const INLINE_ROWS: usize = 2_000;

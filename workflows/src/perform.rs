@@ -2,7 +2,7 @@
 
 use crate::{
     completions::Completions,
-    contract::{Defs, Fenced, NoteInput, ReachableInput, SliceInput, Step, StepOutcome},
+    contract::{AppWork, Defs, Fenced, NoteInput, ReachableInput, SliceInput, Step, StepOutcome},
     drive::{Act, Action, Done, Driver, Flight},
     lifecycle::Slice,
     limits,
@@ -22,6 +22,8 @@ pub struct Drive {
     pub fenced: Fenced,
     pub goal: Goal,
     pub retry: Retry,
+    /// What slices are told of the order of apps.
+    pub apps: Vec<AppWork>,
 }
 
 /// How a drive ended.
@@ -107,6 +109,7 @@ async fn perform<W: 'static>(
         fenced,
         goal,
         retry,
+        apps,
     } = drive;
     let step = |cluster, rows, promoted| Step {
         context: fenced.context.clone(),
@@ -208,6 +211,7 @@ async fn perform<W: 'static>(
                 goal,
                 slice,
                 retry,
+                apps,
             };
             let options = ChildWorkflowOptions::builder()
                 .workflow_id(id)

@@ -12,7 +12,7 @@ use std::{
 };
 use store::{Store, StoreError};
 use tokio::time::{Instant, timeout};
-use workflows::limits::{HELLO_AFTER, HELLO_TIMEOUT, PROBE_INITIAL};
+use workflows::limits::{HELLO_AFTER, HELLO_TIMEOUT, PROBE_INITIAL, SLOW_HELLO_TIMEOUT};
 
 /// A cluster that was silent this long does not count as active.
 const ACTIVE: Duration = Duration::from_secs(30);
@@ -140,9 +140,9 @@ impl Cluster {
         let result = match self.connect().await {
             Err(NotReady::Store(error)) => return Err(error),
             Err(NotReady::Parked(failure)) => Err(failure),
-            Ok(link) => match link.hello(HELLO_TIMEOUT).await {
+            Ok(link) => match link.greet().await {
                 Err(error) => Err(error.failure()),
-                Ok(()) => match identity(&link).await {
+                Ok(()) => match self.identity(&link).await {
                     Ok(uid) => {
                         self.known(link);
                         Ok(uid)
@@ -168,27 +168,56 @@ impl Cluster {
 
     async fn say_hello(&self) -> Result<Arc<Link>, NotReady> {
         let row = self.store.cluster(&self.id).await?;
+        if row.connectivity == Connectivity::Retrying {
+            // Parked: over all workers, one probe at a time finds out when it is back.
+            return Err(NotReady::Parked(row.error.unwrap_or_else(|| self.parked())));
+        }
         let known = self
             .current()
             .is_some_and(|link| link.generation == row.generation);
         let link = self.connect().await?;
-        link.hello(HELLO_TIMEOUT)
+        link.say_hello()
             .await
             .map_err(|error| NotReady::Parked(error.failure()))?;
         // The identity is checked once per kubeconfig, and when the cluster was parked.
         if !known || row.connectivity != Connectivity::Available {
-            let uid = identity(&link).await.map_err(NotReady::Parked)?;
+            let uid = self.identity(&link).await.map_err(NotReady::Parked)?;
             if self.store.probed(&self.id, Ok(uid)).await? != Connectivity::Available {
                 let failure = self.store.cluster(&self.id).await?.error;
-                return Err(NotReady::Parked(failure.unwrap_or_else(|| Failure {
-                    code: "unreachable".to_owned(),
-                    message: format!("{} is parked", self.id),
-                })));
+                return Err(NotReady::Parked(failure.unwrap_or_else(|| self.parked())));
             }
         }
         self.known(link.clone());
         *self.dead() = None;
         Ok(link)
+    }
+
+    fn parked(&self) -> Failure {
+        Failure::new("unreachable", format!("{} is parked", self.id))
+    }
+
+    /// Its answers take so long that first attempts are regular ones.
+    pub fn is_slow(&self) -> bool {
+        self.pulse.is_slow()
+    }
+
+    /// Uid of the `kube-system` namespace; `None` if it may not be read. Any other missing answer
+    /// leaves open which cluster this is.
+    async fn identity(&self, link: &Link) -> Result<Option<String>, Failure> {
+        let within = if self.is_slow() {
+            SLOW_HELLO_TIMEOUT
+        } else {
+            HELLO_TIMEOUT
+        };
+        let read = link.read("/api/v1/namespaces/kube-system", within);
+        match timeout(2 * within, read).await {
+            Err(_) => Err(Failure::new(
+                "timeout",
+                "reading the kube-system namespace took too long",
+            )),
+            Ok(Err(error)) => Err(error.failure()),
+            Ok(Ok(answer)) => uid(&answer),
+        }
     }
 
     /// A link of the stored kubeconfig, made anew when that was replaced.
@@ -247,20 +276,6 @@ impl Cluster {
         self.pulse
             .last()
             .is_some_and(|last| last.elapsed() < ACTIVE)
-    }
-}
-
-/// Uid of the `kube-system` namespace; `None` if it may not be read. Any other missing answer
-/// leaves open which cluster this is.
-async fn identity(link: &Link) -> Result<Option<String>, Failure> {
-    let read = link.read("/api/v1/namespaces/kube-system", HELLO_TIMEOUT);
-    match timeout(2 * HELLO_TIMEOUT, read).await {
-        Err(_) => Err(Failure::new(
-            "timeout",
-            "reading the kube-system namespace took too long",
-        )),
-        Ok(Err(error)) => Err(error.failure()),
-        Ok(Ok(answer)) => uid(&answer),
     }
 }
 

@@ -12,17 +12,22 @@ use model::failure::Certainty;
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 use store::Kubeconfig;
 use tokio::time::Instant;
-use workflows::limits::{CONNECT_TIMEOUT, FEW_CLUSTERS, REQUESTS_FEW, REQUESTS_MANY};
+use workflows::limits::{
+    CONNECT_TIMEOUT, FEW_CLUSTERS, HELLO_TIMEOUT, REQUESTS_FEW, REQUESTS_MANY, SLOW_ABOVE,
+    SLOW_HELLO_TIMEOUT,
+};
 
 /// When a cluster answered last, and how many answer at all: shared by its links.
 pub struct Pulse {
     answered: Mutex<Option<Instant>>,
+    /// It takes so long to answer that the time-outs of local attempts are too short.
+    slow: AtomicBool,
     /// Clusters of this process that were used lately.
     pub active: Arc<AtomicUsize>,
 }
@@ -31,12 +36,27 @@ impl Pulse {
     pub fn new(active: Arc<AtomicUsize>) -> Self {
         Self {
             answered: Mutex::default(),
+            slow: AtomicBool::new(false),
             active,
         }
     }
 
     pub fn beat(&self) {
         *self.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    pub fn is_slow(&self) -> bool {
+        self.slow.load(Relaxed)
+    }
+
+    /// What a hello, or any answer, says about it: a request may be slow by itself, a quick answer
+    /// is quick whatever was asked.
+    fn took(&self, time: Duration, hello: bool) {
+        if time <= SLOW_ABOVE {
+            self.slow.store(false, Relaxed);
+        } else if hello {
+            self.slow.store(true, Relaxed);
+        }
     }
 
     pub fn last(&self) -> Option<Instant> {
@@ -112,11 +132,13 @@ impl Link {
         let path = request.uri().path().to_owned();
         let request = self.access.complete(with_timeout(request, within)?).await?;
         let in_flight = InFlight::new();
+        let since = Instant::now();
         let result = slot.send(request, window, within).await;
         drop(in_flight);
         let code = match &result {
             Ok(answer) => {
                 self.pulse.beat();
+                self.pulse.took(since.elapsed(), false);
                 answer.code.to_string()
             }
             Err(error) => {
@@ -151,16 +173,42 @@ impl Link {
         self.ask(request, within).await
     }
 
+    /// Hello with little time, or with that of a cluster which is known to be slow.
+    pub async fn say_hello(&self) -> Result<(), NetError> {
+        let slow = self.pulse.is_slow();
+        self.hello(if slow {
+            SLOW_HELLO_TIMEOUT
+        } else {
+            HELLO_TIMEOUT
+        })
+        .await
+    }
+
+    /// Hello; a cluster that is only slow gets more time. Too long for a local activity.
+    pub async fn greet(&self) -> Result<(), NetError> {
+        if !self.pulse.is_slow() {
+            let since = Instant::now();
+            match self.hello(HELLO_TIMEOUT).await {
+                // Given up for lack of time, wherever it was; a refusal comes at once.
+                Err(_) if since.elapsed() >= HELLO_TIMEOUT => {}
+                result => return result,
+            }
+        }
+        self.hello(SLOW_HELLO_TIMEOUT).await
+    }
+
     /// GET /version over a connection of its own. Any answer will do: what the cluster thinks of
     /// our credentials is each request's own matter.
-    pub async fn hello(&self, within: Duration) -> Result<(), NetError> {
+    async fn hello(&self, within: Duration) -> Result<(), NetError> {
         let request = Request::get("/version")
             .body(Vec::new())
             .map_err(|e| NetError::new(Stage::Write, e.to_string()))?;
         let request = self.access.complete(request).await?;
+        let since = Instant::now();
         match self.pool.fresh(request, within).await {
             Ok(_) => {
                 self.pulse.beat();
+                self.pulse.took(since.elapsed(), true);
                 Ok(())
             }
             Err(error) => {

@@ -28,6 +28,7 @@ use std::{
 };
 use store::{Gvk, StoreError};
 use tokio::time::Instant;
+use workflows::limits::LOCAL_REQUEST_TIMEOUT;
 
 /// Lists per cluster at once.
 const LISTS_AT_ONCE: usize = 4;
@@ -73,6 +74,10 @@ pub async fn cluster_left(
     within: Duration,
 ) -> Result<Left, StoreError> {
     let cluster = shared.clusters.of(id);
+    if cluster.is_slow() && within <= LOCAL_REQUEST_TIMEOUT {
+        let slow = "answers slowly: it is asked again with more time";
+        return Ok(Left::Refused(Failure::new("slow", slow)));
+    }
     let link = match cluster.ready().await {
         Ok(link) => link,
         Err(NotReady::Parked(_)) => return Ok(Left::Unreachable),

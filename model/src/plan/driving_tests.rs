@@ -83,6 +83,10 @@ fn group(app: &str, on: &str, wave: i32, first: RowId, last: RowId) -> Group {
     }
 }
 
+fn limits(rows: usize, bundles: usize) -> Limits {
+    Limits { rows, bundles }
+}
+
 #[test]
 fn small_bundles_are_packed_and_large_ones_sliced_wave_by_wave() {
     let groups = [
@@ -94,7 +98,7 @@ fn small_bundles_are_packed_and_large_ones_sliced_wave_by_wave() {
         group("b", "c1", 2, 100, 100),
     ];
     let show = |goal| -> Vec<String> {
-        lanes(&groups, 30, 20, goal)
+        lanes(&groups, &[], limits(30, 20), goal)
             .into_iter()
             .map(|(app, lanes)| {
                 let stages: Vec<Vec<Vec<(i32, i32)>>> = lanes
@@ -120,8 +124,54 @@ fn small_bundles_are_packed_and_large_ones_sliced_wave_by_wave() {
         show(Goal::Delete)[0],
         "a [[[(0, 19)]], [[(30, 59), (60, 89), (90, 99)], [(20, 29)]]]"
     );
-    let by_bundles = lanes(&groups[..2], 30, 1, Goal::Apply);
+    let by_bundles = lanes(&groups[..2], &[], limits(30, 1), Goal::Apply);
     assert_eq!(by_bundles[0].1.len(), 2);
+}
+
+#[test]
+fn apps_that_depend_on_each_other_are_deleted_cluster_by_cluster() {
+    // web needs db, and both are on c1 … c3; c2 alone is too large; nobody needs `alone`.
+    let groups = [
+        group("web", "c1", 2, 0, 4),
+        group("web", "c2", 2, 5, 14),
+        group("web", "c3", 2, 15, 19),
+        group("db", "c1", 2, 20, 24),
+        group("db", "c2", 2, 25, 59),
+        group("db", "c3", 2, 60, 64),
+        group("alone", "c1", 2, 70, 79),
+        group("alone", "c2", 2, 80, 89),
+    ];
+    let web = depends(&["db"]);
+    let apps = [
+        ("web", web.as_slice()),
+        ("db", &[] as &[Dependency]),
+        ("alone", &[]),
+    ];
+    let show = |goal| -> Vec<String> {
+        lanes(&groups, &apps, limits(30, 20), goal)
+            .into_iter()
+            .map(|(app, lanes)| {
+                let lanes: Vec<Vec<Vec<Vec<_>>>> = lanes
+                    .iter()
+                    .map(|l| {
+                        l.iter()
+                            .map(|s| s.iter().map(|x| x.ranges().collect()).collect())
+                            .collect()
+                    })
+                    .collect();
+                format!("{app} {lanes:?}")
+            })
+            .collect()
+    };
+    assert_eq!(
+        show(Goal::Delete),
+        [
+            "web [[[[(5, 14)]], [[(25, 54)], [(55, 59)]]], [[[(0, 4), (20, 24), (15, 19), (60, 64)]]]]",
+            "alone [[[[(70, 89)]]]]"
+        ]
+    );
+    assert_eq!(tied(&apps), [[1, 0]]);
+    assert!(show(Goal::Apply)[0].starts_with("web [[[[(0, 19)]]]"));
 }
 
 #[test]
@@ -136,8 +186,8 @@ fn clusters_with_nothing_but_shared_rows_get_lanes_of_their_own() {
     }
     let mut groups = shared.to_vec();
     groups.push(group("a", "c1", 2, 3, 9));
-    let lanes = lanes(&groups, 30, 20, Goal::Delete);
-    let only = |from, to| vec![vec![vec![Slice { from, to }]]];
+    let lanes = lanes(&groups, &[], limits(30, 20), Goal::Delete);
+    let only = |from, to| vec![vec![vec![Slice::range(from, to)]]];
     assert_eq!(
         lanes,
         [(String::new(), only(2, 2)), ("a".to_owned(), only(3, 9))]
@@ -210,7 +260,7 @@ fn a_plan_of_fifty_thousand_rows_is_numbered_and_cut_completely() {
             }
         })
         .collect();
-    let lanes = lanes(&groups, 2_000, 20, Goal::Apply);
+    let lanes = lanes(&groups, &[], limits(2_000, 20), Goal::Apply);
     assert_eq!(lanes[0].1.len(), 25);
 }
 
@@ -232,7 +282,7 @@ proptest! {
         }
         let goal = if apply { Goal::Apply } else { Goal::Delete };
         let mut covered = BTreeSet::new();
-        for (app, lanes) in lanes(&groups, max_rows, max_bundles, goal) {
+        for (app, lanes) in lanes(&groups, &[], limits(max_rows, max_bundles), goal) {
             for slice in lanes.iter().flatten().flatten() {
                 prop_assert!(((slice.to - slice.from) as usize) < max_rows);
                 let inside: BTreeSet<_> = groups

@@ -85,6 +85,30 @@ pub fn topological(apps: &[(&str, &[Dependency])]) -> Result<Vec<usize>, Cycle> 
     Ok(order)
 }
 
+/// Groups of apps (by index) that depend on each other, directly or not, each in the order of
+/// [`topological`]; apps that stand alone are left out.
+pub fn tied(apps: &[(&str, &[Dependency])]) -> Vec<Vec<usize>> {
+    let mut group: Vec<usize> = (0..apps.len()).collect();
+    for (app, needs) in predecessors(apps, Goal::Apply).into_iter().enumerate() {
+        for (need, _) in needs {
+            let (old, new) = (group[app], group[need]);
+            for of in &mut group {
+                if *of == old {
+                    *of = new;
+                }
+            }
+        }
+    }
+    // A cycle was refused when the application was stored; without an order the given one will do.
+    let order = topological(apps).unwrap_or_else(|_| (0..apps.len()).collect());
+    let group = &group;
+    let members = |of: usize| order.iter().copied().filter(move |&app| group[app] == of);
+    (0..apps.len())
+        .map(|of| members(of).collect::<Vec<_>>())
+        .filter(|apps| apps.len() > 1)
+        .collect()
+}
+
 /// Walks from an app that cannot be placed along its unplaced dependencies until one repeats.
 fn ring(apps: &[(&str, &[Dependency])], needs: &[Vec<usize>], placed: &[bool]) -> Cycle {
     let mut path: Vec<usize> = Vec::new();

@@ -3,7 +3,7 @@
 
 use crate::{
     bed::{Bed, patient},
-    fixture::{close, dig_ref, drive, instantiate, log_is_legal, meta},
+    fixture::{close, dig_ref, drive, instantiate, log_is_legal, meta, prove},
 };
 use model::{
     failure::Certainty,
@@ -92,6 +92,7 @@ async fn turn(store: &Store, context: &ContextId, run: &str) {
     }
     if goal == Goal::Delete {
         store.release_shared(context, begun.fence, 0).await.unwrap();
+        prove(store, context, begun.fence).await;
     }
     store.settle(context, begun.fence).await.unwrap();
 }

@@ -4,7 +4,7 @@ use crate::{
     bed::{self, Bed},
     fixture::{
         begin, close, dig_ref, drive, go, instantiate, instantiate_again, log_is_legal, meta,
-        request, send, states,
+        prove, request, send, states,
     },
 };
 use model::{
@@ -19,6 +19,7 @@ on_both!(
     terminate_before_anything_was_sent_contacts_nobody,
     an_old_fence_opens_nothing,
     settle_after_the_goal_moved_changes_nothing,
+    terminated_needs_a_proof_on_every_cluster_under_the_fence_of_now,
     the_permit_waits_for_the_send_window,
     an_apply_waits_for_what_another_life_may_still_do,
     an_absence_is_not_believed_while_an_apply_may_arrive,
@@ -133,6 +134,62 @@ async fn an_old_fence_opens_nothing(bed: &Bed) {
     let row = &store.rows(&context, &[0]).await.unwrap()[0];
     assert_eq!(row.state.to_string(), "Pending(Apply)");
     assert_eq!((row.uid.as_deref(), row.sent), (Some("u"), 1));
+}
+
+async fn terminated_needs_a_proof_on_every_cluster_under_the_fence_of_now(bed: &Bed) {
+    let store = &bed.store;
+    let (context, _) = instantiate(store, "d", &["a/c1/x", "a/c2/x", "a/c3/x"]).await;
+    store
+        .accept_terminate(&dig_ref("d"), &meta())
+        .await
+        .unwrap();
+    let old = begin(store, &context).await;
+    store.permit(&context, old).await.unwrap();
+    assert_eq!(states(store, &context, 3).await, ["Deleted"; 3]);
+    assert_eq!(
+        store.settle(&context, old).await.unwrap(),
+        SettleRow::Unfinished
+    );
+    store.record_proof(&context, old, 0, 2).await.unwrap();
+    // A new run takes a new fence, under which nothing was proven yet.
+    let fence = store.begin(&context, "next").await.unwrap().unwrap().fence;
+    store.record_proof(&context, old, 2, 2).await.unwrap();
+    // Not from its beginning on, with a gap, not to its end.
+    for (offset, count) in [(2, 2), (0, 1), (2, 2)] {
+        store
+            .record_proof(&context, fence, offset, count)
+            .await
+            .unwrap();
+        let settled = store.settle(&context, fence).await.unwrap();
+        assert_eq!(settled, SettleRow::Unfinished, "{offset} {count}");
+    }
+    store.record_proof(&context, fence, 1, 2).await.unwrap();
+    // What was found again takes the proof along.
+    let found = store::FoundAgain {
+        key: store.rows(&context, &[0]).await.unwrap()[0].key.clone(),
+        uid: "u".into(),
+    };
+    store
+        .found_again(&context, fence, vec![found])
+        .await
+        .unwrap();
+    send(
+        store,
+        &context,
+        fence,
+        Goal::Delete,
+        0,
+        Definite,
+        Closed::Gone,
+    )
+    .await;
+    assert_eq!(
+        store.settle(&context, fence).await.unwrap(),
+        SettleRow::Unfinished
+    );
+    prove(store, &context, fence).await;
+    let settled = store.settle(&context, fence).await.unwrap();
+    assert_eq!(settled, SettleRow::Settled(ContextState::Terminated));
 }
 
 async fn settle_after_the_goal_moved_changes_nothing(bed: &Bed) {
@@ -275,6 +332,7 @@ async fn an_absence_is_not_believed_while_an_apply_may_arrive(bed: &Bed) {
     let scope = store.proof_scope(&context, fence, 0, 10).await.unwrap();
     assert_eq!(scope.wait_ms, 0);
     assert_eq!(scope.clusters.len(), 1);
+    prove(store, &context, fence).await;
     let settled = store.settle(&context, fence).await.unwrap();
     assert_eq!(settled, SettleRow::Settled(ContextState::Terminated));
 }

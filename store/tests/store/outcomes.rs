@@ -67,9 +67,13 @@ async fn what_was_not_sent_is_taken_back(bed: &Bed) {
         failure: failure("unreachable"),
         delay_ms: 1,
     };
-    send(store, &context, fence, Goal::Apply, 0, NotSent, refused).await;
+    // Two looks that got no answer are attempts, so that the delays grow; what did not even
+    // begin is none.
+    for result in [refused.clone(), refused, Closed::NotSent] {
+        send(store, &context, fence, Goal::Apply, 0, NotSent, result).await;
+    }
     let row = &store.rows(&context, &[0]).await.unwrap()[0];
-    assert_eq!((row.sent, row.attempts), (0, 0));
+    assert_eq!((row.sent, row.attempts), (0, 2));
     assert_eq!(row.state.to_string(), "Retrying(Apply)");
     store
         .accept_terminate(&dig_ref("d"), &meta())

@@ -2,7 +2,7 @@
 
 use crate::{
     bed::{Bed, windowless},
-    fixture::{close, dig_ref, documents, failure, instantiate_again, log_is_legal, meta},
+    fixture::{close, dig_ref, documents, failure, instantiate_again, log_is_legal, meta, prove},
 };
 use model::{
     document::OnFailure,
@@ -188,6 +188,7 @@ impl World<'_> {
                 }
             }
             Step::Settle { old_fence } => {
+                prove(store, &context, self.fence(*old_fence)).await;
                 store
                     .settle(&context, self.fence(*old_fence))
                     .await
@@ -348,6 +349,7 @@ impl World<'_> {
                 self.arrive(0);
                 self.close(0, 0).await;
             }
+            prove(store, &self.context, begun.fence).await;
             let settled = store.settle(&self.context, begun.fence).await.unwrap();
             assert_ne!(settled, SettleRow::Moved, "{steps:?}");
             self.check("the end").await;

@@ -18,7 +18,8 @@ use std::{
     time::Duration,
 };
 use temporal::{
-    Client, HostOptions, Runtime, SignalWithStart, WorkerOptions, embedded::DevServer, run_worker,
+    Client, Host, HostOptions, Runtime, SignalWithStart, WorkerOptions, embedded::DevServer,
+    run_worker,
 };
 use temporalio_common::ActivityError;
 use temporalio_macros::activities;
@@ -28,23 +29,29 @@ use workflows::contract::{definitions as d, *};
 /// What the fake store knows of one context.
 #[derive(Debug, Default)]
 pub struct World {
-    fence: i64,
-    run: String,
-    deleting: bool,
-    pretermination: u32,
-    settled: bool,
-    rows: BTreeMap<RowId, Row>,
-    log: Vec<String>,
+    pub fence: i64,
+    pub run: String,
+    /// Runs that began.
+    pub runs: u32,
+    pub deleting: bool,
+    pub pretermination: u32,
+    pub settled: bool,
+    pub rows: BTreeMap<RowId, Row>,
+    /// Proofs that still find something.
+    pub found: u32,
+    pub log: Vec<String>,
 }
 
 #[derive(Debug, Default, Clone)]
 pub struct Row {
-    applied: bool,
-    sends: u32,
+    pub applied: bool,
+    pub sends: u32,
+    /// How often it is not sent yet, and to be repeated in a moment.
+    pub again: u32,
     /// Answers before the good one.
-    trouble: u32,
+    pub trouble: u32,
     /// Never answers well.
-    stuck: bool,
+    pub stuck: bool,
 }
 
 pub struct Fake(Arc<Mutex<World>>);
@@ -59,6 +66,12 @@ impl Fake {
         }
         for id in &step.rows {
             let row = w.rows.get_mut(id).unwrap();
+            if row.again > 0 {
+                row.again -= 1;
+                o.again.push(*id);
+                o.again_ms = 1;
+                continue;
+            }
             let first = step.promoted && attempt == 1;
             if !first {
                 row.sends += 1;
@@ -96,6 +109,7 @@ impl Fake {
         }
         if w.run != i.run_id {
             w.run = i.run_id;
+            w.runs += 1;
             w.fence += 1;
         }
         let fence = Fence(w.fence);
@@ -223,12 +237,14 @@ impl Fake {
         _: ActivityContext,
         i: ProveInput,
     ) -> Result<Proof, ActivityError> {
-        self.0
-            .lock()
-            .unwrap()
-            .log
-            .push(format!("prove from {}", i.offset));
-        Ok(Proof::default())
+        let mut w = self.0.lock().unwrap();
+        w.log.push(format!("prove from {}", i.offset));
+        let found = usize::from(w.found > 0);
+        w.found = w.found.saturating_sub(1);
+        Ok(Proof {
+            found,
+            ..Proof::default()
+        })
     }
     #[activity(definition = d::Settle)]
     pub async fn settle(
@@ -246,7 +262,7 @@ impl Fake {
     }
 }
 
-async fn signal(client: &Client, queue: &str, kind: &str, id: &str, fence: i64) {
+pub async fn signal(client: &Client, queue: &str, kind: &str, id: &str, fence: i64) {
     let wake = serde_json::to_value(Wake {
         context: ContextId(id.into()),
         fence: Fence(fence),
@@ -264,8 +280,29 @@ async fn signal(client: &Client, queue: &str, kind: &str, id: &str, fence: i64) 
     client.signal_with_start(request).await.unwrap();
 }
 
-async fn until(what: &str, world: &Arc<Mutex<World>>, is: impl Fn(&World) -> bool) {
+pub async fn until(what: &str, world: &Arc<Mutex<World>>, is: impl Fn(&World) -> bool) {
     tests::until(what, || async { is(&world.lock().unwrap()).then_some(()) }).await;
+}
+
+/// A worker of the real workflows and the fake's activities.
+pub async fn hosted(client: &Client, queue: &str, world: &Arc<Mutex<World>>) -> Host {
+    let fake = world.clone();
+    let register = Box::new(move |o: &mut WorkerOptions| {
+        use workflows::lifecycle::{Instantiate, Slice, Terminate};
+        let failed = |e: temporalio_sdk::WorkflowRegistrationError| e.to_string();
+        o.register_workflow::<Instantiate>()
+            .map_err(failed)?
+            .register_workflow::<Terminate>()
+            .map_err(failed)?;
+        o.register_workflow::<Slice>().map_err(failed)?;
+        o.register_activities(Fake(fake));
+        Ok(())
+    });
+    let runtime = Runtime::new(false).unwrap();
+    let options = HostOptions::new(queue);
+    run_worker(runtime, client.clone(), options, register)
+        .await
+        .unwrap()
 }
 
 /// Histories of lifecycles that went through; MUSTER_UPDATE=1 rewrites them, which is right only
@@ -334,27 +371,7 @@ async fn the_loop_applies_retries_is_called_off_and_deletes_and_its_history_repl
             );
         }
     }
-    let fake = world.clone();
-    let register = Box::new(move |o: &mut WorkerOptions| {
-        use workflows::lifecycle::{Instantiate, Slice, Terminate};
-        let failed = |e: temporalio_sdk::WorkflowRegistrationError| e.to_string();
-        o.register_workflow::<Instantiate>()
-            .map_err(failed)?
-            .register_workflow::<Terminate>()
-            .map_err(failed)?;
-        o.register_workflow::<Slice>().map_err(failed)?;
-        o.register_activities(Fake(fake));
-        Ok(())
-    });
-    let runtime = Runtime::new(false).unwrap();
-    let host = run_worker(
-        runtime,
-        client.clone(),
-        HostOptions::new("engine"),
-        register,
-    )
-    .await
-    .unwrap();
+    let host = hosted(&client, "engine", &world).await;
     signal(&client, "engine", INSTANTIATE, "engine-1", 1).await;
     until("all but the stuck rows applied", &world, |w| {
         w.rows

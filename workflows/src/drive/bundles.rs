@@ -1,23 +1,22 @@
 //! Drives the rows of a few bundles: wave after wave, local first, transient rows promoted.
 
+mod book;
+mod start;
+
 use super::{
     Act, Action, Done, Driver, Flight,
     gates::{GateAction, Gates},
 };
 use crate::{
-    contract::{AppWork, NoteTarget, Reachable, StepOutcome},
+    contract::{AppWork, NoteTarget},
     limits,
 };
 use model::{
     ids::{ClusterId, RowId},
-    plan::Outline,
+    plan::{Outline, predecessors},
     state::Goal,
 };
 use std::collections::{BTreeMap, VecDeque};
-
-/// Rows in flight in local activities: enough to fill the clusters' limits, few enough that one
-/// task's markers stay small.
-const ROWS_IN_FLIGHT: usize = 4 * limits::CHUNK_ROWS;
 
 #[derive(Debug)]
 struct Bundle {
@@ -25,6 +24,8 @@ struct Bundle {
     cluster: ClusterId,
     /// Waves in driving order.
     stages: VecDeque<Vec<RowId>>,
+    /// Its rows are noted as waiting for other apps on the cluster (while deleting).
+    noted: Option<Vec<RowId>>,
     todo: VecDeque<(Act, Vec<RowId>)>,
     /// Actions in flight or queued for a retry slot.
     busy: usize,
@@ -76,6 +77,8 @@ enum Kind {
 pub struct Bundles {
     goal: Goal,
     gates: Gates,
+    /// For a delete: the apps (by index) whose bundles on the same cluster come first.
+    before: Vec<Vec<usize>>,
     bundles: Vec<Bundle>,
     flights: BTreeMap<Flight, Kind>,
     next_flight: Flight,
@@ -106,6 +109,10 @@ impl Bundles {
                 });
             }
         }
+        let before = deleted_before(goal, &apps);
+        if goal == Goal::Delete {
+            apps.iter_mut().for_each(|app| app.depends_on.clear());
+        }
         let mut units = vec![0; apps.len()];
         let mut bundles = Vec::new();
         for b in outline.bundles {
@@ -122,6 +129,7 @@ impl Bundles {
                 app,
                 cluster: b.cluster,
                 stages,
+                noted: None,
                 todo: VecDeque::new(),
                 busy: 0,
                 waiting: vec![],
@@ -134,7 +142,8 @@ impl Bundles {
         }
         let mut this = Self {
             goal,
-            gates: Gates::new(goal, &apps, &units),
+            gates: Gates::new(&apps, &units),
+            before,
             bundles,
             flights: BTreeMap::new(),
             next_flight: 0,
@@ -175,16 +184,24 @@ impl Bundles {
 
     /// One step of a bundle; true if another gate may have opened by it.
     fn advance(&mut self, i: usize) -> bool {
-        if self.bundles[i].ended || self.stopping || !self.may_start(i) {
+        if self.bundles[i].ended || self.stopping || !self.gates.is_open(self.bundles[i].app) {
+            return false;
+        }
+        if !self.in_turn(i) {
             return false;
         }
         let goal = self.goal;
         let b = &mut self.bundles[i];
         if b.parked && !b.asked {
+            // One wait for all bundles of a cluster.
+            let cluster = b.cluster.clone();
+            if self.bundles.iter().any(|o| o.asked && o.cluster == cluster) {
+                return false;
+            }
+            let b = &mut self.bundles[i];
             b.asked = true;
             b.busy += 1;
             let app = self.gates_name(i);
-            let cluster = self.bundles[i].cluster.clone();
             self.ready.push_back((
                 Kind::Reachable { bundle: i },
                 Action::Reachable { cluster, app },
@@ -239,128 +256,36 @@ impl Bundles {
         }
     }
 
-    /// Apply: the app's gate is open. Delete: on this cluster nothing that depends on the app is
-    /// left, so that a dead cluster holds up only itself.
-    fn may_start(&self, i: usize) -> bool {
+    /// For a delete: on this cluster nothing that depends on the app is left. So a dead cluster
+    /// holds up only itself.
+    fn in_turn(&mut self, i: usize) -> bool {
         let b = &self.bundles[i];
-        match self.goal {
-            Goal::Apply => self.gates.is_open(b.app),
-            Goal::Delete => {
-                let needs: Vec<usize> = self.gates.needs(b.app).collect();
-                self.bundles
-                    .iter()
-                    .all(|o| o.ended || o.cluster != b.cluster || !needs.contains(&o.app))
-            }
+        let earlier: Vec<&str> = self.before[b.app]
+            .iter()
+            .filter(|app| {
+                let on = |o: &Bundle| !o.ended && o.cluster == b.cluster && o.app == **app;
+                self.bundles.iter().any(on)
+            })
+            .map(|app| self.gates.name(*app))
+            .collect();
+        let free = earlier.is_empty();
+        let blocked_by = (!free).then(|| format!("app {}: not deleted yet", earlier.join(", ")));
+        let rows = match (&b.noted, free) {
+            (None, false) => b.stages.iter().flatten().copied().collect(),
+            (Some(rows), true) => rows.clone(),
+            _ => return free,
+        };
+        self.bundles[i].noted = (!free).then(|| rows.clone());
+        if !rows.is_empty() {
+            let target = NoteTarget::Rows(rows);
+            let note = Action::Note { target, blocked_by };
+            self.ready.push_back((Kind::Note, note));
         }
+        free
     }
 
     fn gates_name(&self, bundle: usize) -> String {
         self.gates.name(self.bundles[bundle].app).to_owned()
-    }
-
-    fn start(&mut self, kind: Kind, action: Action) -> Option<(Flight, Action)> {
-        self.next_flight += 1;
-        self.flights.insert(self.next_flight, kind);
-        Some((self.next_flight, action))
-    }
-
-    /// The first transient row that gets a retry slot. A cluster with no row in a slot gets one in
-    /// any case, so that a sick cluster cannot keep the others' rows from being retried.
-    fn next_promoted(&mut self) -> Option<(Flight, Action)> {
-        let free = self.promoted < limits::RETRY_SLOTS;
-        let slots = |this: &Self, cluster: &ClusterId| {
-            let of = |k: &&Kind| matches!(k, Kind::Promoted { bundle, .. } if this.bundles[*bundle].cluster == *cluster);
-            this.flights.values().filter(of).count()
-        };
-        let at = self
-            .troubled
-            .iter()
-            .position(|(bundle, ..)| free || slots(self, &self.bundles[*bundle].cluster) == 0)?;
-        let (bundle, act, row) = self.troubled.remove(at)?;
-        self.unnoted.retain(|r| *r != row);
-        self.promoted += 1;
-        let cluster = self.bundles[bundle].cluster.clone();
-        let rows = vec![row];
-        self.start(
-            Kind::Promoted {
-                bundle,
-                act,
-                rows: rows.clone(),
-            },
-            Action::Promoted { act, cluster, rows },
-        )
-    }
-
-    fn next_step(&mut self) -> Option<(Flight, Action)> {
-        if self.window >= limits::WINDOW || self.rows_in_flight >= ROWS_IN_FLIGHT {
-            return None;
-        }
-        // Round robin over the bundles, so that none takes the whole window.
-        let n = self.bundles.len();
-        for k in 0..n {
-            let i = (self.cursor + k) % n;
-            if self.bundles[i].parked {
-                continue;
-            }
-            let Some((act, rows)) = self.bundles[i].todo.pop_front() else {
-                continue;
-            };
-            self.cursor = i + 1;
-            self.bundles[i].busy += 1;
-            self.window += 1;
-            self.rows_in_flight += weight(act, &rows);
-            let cluster = self.bundles[i].cluster.clone();
-            return self.start(
-                Kind::Step {
-                    bundle: i,
-                    act,
-                    rows: rows.clone(),
-                },
-                Action::Step { act, cluster, rows },
-            );
-        }
-        None
-    }
-
-    fn book(&mut self, i: usize, act: Act, rows: Vec<RowId>, o: StepOutcome) {
-        self.stopping |= o.superseded;
-        if o.drained && !self.draining {
-            self.draining = true;
-            self.ready
-                .push_front((Kind::Drain, Action::Pause { ms: 100 }));
-        }
-        let b = &mut self.bundles[i];
-        b.failed |= !o.failed.is_empty();
-        b.waiting.extend(&o.waiting);
-        if o.unreachable {
-            b.parked = true;
-        }
-        if act == Act::Look && !o.superseded {
-            let held =
-                |r: &RowId| o.failed.contains(r) || o.retry.contains(r) || o.again.contains(r);
-            let seen: Vec<RowId> = rows.into_iter().filter(|r| !held(r)).collect();
-            b.todo.extend(chunks(seen));
-        }
-        if !o.again.is_empty() {
-            if o.again_ms > 0 && !o.unreachable {
-                b.busy += 1;
-                self.ready.push_back((
-                    Kind::Later {
-                        bundle: i,
-                        act,
-                        rows: o.again,
-                    },
-                    Action::Pause { ms: o.again_ms },
-                ));
-            } else {
-                b.todo.push_back((act, o.again));
-            }
-        }
-        for row in o.retry {
-            self.bundles[i].busy += 1;
-            self.troubled.push_back((i, act, row));
-            self.unnoted.push(row);
-        }
     }
 }
 
@@ -396,59 +321,7 @@ impl Driver for Bundles {
         let Some(kind) = self.flights.remove(&flight) else {
             return;
         };
-        let lost = |rows: &[RowId]| StepOutcome {
-            again: rows.to_vec(),
-            again_ms: 1_000,
-            ..Default::default()
-        };
-        let outcome = |done: Done, rows: &[RowId]| match done {
-            Done::Step(o) => o,
-            _ => lost(rows),
-        };
-        match kind {
-            Kind::Step { bundle, act, rows } => {
-                self.window -= 1;
-                self.rows_in_flight -= weight(act, &rows);
-                self.bundles[bundle].busy -= 1;
-                let o = outcome(done, &rows);
-                self.book(bundle, act, rows, o);
-            }
-            Kind::Promoted { bundle, act, rows } => {
-                self.promoted -= 1;
-                self.bundles[bundle].busy -= 1;
-                let o = outcome(done, &rows);
-                self.book(bundle, act, rows, o);
-            }
-            Kind::Gone { bundle, rows } => {
-                self.bundles[bundle].gone_in_flight = false;
-                self.bundles[bundle].busy -= 1;
-                let o = outcome(done, &rows);
-                self.book(bundle, Act::Send, rows, o);
-            }
-            Kind::Reachable { bundle } => {
-                let b = &mut self.bundles[bundle];
-                b.busy -= 1;
-                b.asked = false;
-                match done {
-                    Done::Reachable(Reachable::Superseded) => self.stopping = true,
-                    Done::Reachable(Reachable::Expired) => {
-                        b.parked = false;
-                        b.failed = true;
-                        b.todo.clear();
-                        b.waiting.clear();
-                    }
-                    Done::Reachable(Reachable::Yes) => b.parked = false,
-                    _ => {}
-                }
-            }
-            Kind::Later { bundle, act, rows } => {
-                self.bundles[bundle].busy -= 1;
-                self.bundles[bundle].todo.push_back((act, rows));
-            }
-            Kind::Gate { app, need } => self.gates.waited(app, need),
-            Kind::Drain => self.draining = false,
-            Kind::Note => {}
-        }
+        self.ended(kind, done);
         self.turn();
     }
 
@@ -473,6 +346,20 @@ impl Driver for Bundles {
     fn failed(&self) -> bool {
         self.bundles.iter().any(|b| b.failed)
     }
+}
+
+fn deleted_before(goal: Goal, apps: &[AppWork]) -> Vec<Vec<usize>> {
+    if goal == Goal::Apply {
+        return vec![Vec::new(); apps.len()];
+    }
+    let graph: Vec<_> = apps
+        .iter()
+        .map(|app| (app.name.as_str(), app.depends_on.as_slice()))
+        .collect();
+    let before = predecessors(&graph, goal).into_iter();
+    before
+        .map(|apps| apps.into_iter().map(|(app, _)| app).collect())
+        .collect()
 }
 
 /// One row per activity in ordinary waves, several in large ones.

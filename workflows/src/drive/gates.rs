@@ -1,8 +1,8 @@
-//! Which apps may start: dependencies in order for Apply, reversed for Delete.
+//! Which apps may be applied: those whose dependencies are through. (Deletes keep their order
+//! cluster by cluster, see [`super::bundles`].)
 
 use super::Action;
 use crate::contract::{AppWork, NoteTarget};
-use model::state::Goal;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
@@ -40,7 +40,6 @@ impl App {
 /// The gates of all apps of a drive.
 #[derive(Debug)]
 pub struct Gates {
-    goal: Goal,
     apps: Vec<App>,
 }
 
@@ -58,20 +57,14 @@ pub enum GateAction {
 
 impl Gates {
     /// `units` = number of bundles or lanes of each app.
-    pub fn new(goal: Goal, apps: &[AppWork], units: &[usize]) -> Self {
+    pub fn new(apps: &[AppWork], units: &[usize]) -> Self {
         let index = |name: &str| apps.iter().position(|a| a.name == name);
         let needs_of = |i: usize| -> Vec<(usize, u64, Need)> {
-            match goal {
-                Goal::Apply => apps[i]
-                    .depends_on
-                    .iter()
-                    .filter_map(|d| index(&d.app).map(|j| (j, d.wait_ms, Need::Unmet)))
-                    .collect(),
-                Goal::Delete => (0..apps.len())
-                    .filter(|&j| apps[j].depends_on.iter().any(|d| d.app == apps[i].name))
-                    .map(|j| (j, 0, Need::Unmet))
-                    .collect(),
-            }
+            apps[i]
+                .depends_on
+                .iter()
+                .filter_map(|d| index(&d.app).map(|j| (j, d.wait_ms, Need::Unmet)))
+                .collect()
         };
         let apps = (0..apps.len())
             .map(|i| App {
@@ -83,7 +76,7 @@ impl Gates {
                 noted: false,
             })
             .collect();
-        Self { goal, apps }
+        Self { apps }
     }
 
     pub fn name(&self, app: usize) -> &str {
@@ -100,7 +93,7 @@ impl Gates {
     }
 
     /// Indices of the apps that `app` waits for.
-    pub fn needs(&self, app: usize) -> impl Iterator<Item = usize> + '_ {
+    fn needs(&self, app: usize) -> impl Iterator<Item = usize> + '_ {
         self.apps[app].needs.iter().map(|n| n.0)
     }
 
@@ -158,12 +151,7 @@ impl Gates {
                 } else if !self.apps[i].noted && self.apps[i].open > 0 {
                     self.apps[i].noted = true;
                     let names: Vec<_> = self.needs(i).map(|n| self.apps[n].name.as_str()).collect();
-                    let until = if self.goal == Goal::Apply {
-                        "deployed"
-                    } else {
-                        "deleted"
-                    };
-                    let text = format!("app {}: not {until} yet", names.join(", "));
+                    let text = format!("app {}: not deployed yet", names.join(", "));
                     out.push(self.note(i, Some(text)));
                 }
             }
@@ -171,11 +159,8 @@ impl Gates {
         out
     }
 
-    /// For Apply, a dependency that failed; a delete goes on whatever failed.
+    /// A dependency that failed.
     fn failed_need(&self, app: usize) -> Option<&str> {
-        if self.goal == Goal::Delete {
-            return None;
-        }
         self.needs(app)
             .map(|n| &self.apps[n])
             .find(|n| n.gate == Gate::Held || (n.open == 0 && n.failed))

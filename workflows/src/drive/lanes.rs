@@ -1,4 +1,5 @@
-//! Drives a large context: slices as child workflows, lane by lane, apps in order.
+//! Drives a large context: slices as child workflows, lane by lane; applies in the order of the
+//! apps. Deletes are cut so that a slice holds whole clusters, and keeps their order itself.
 
 use super::{
     Action, Done, Driver, Flight,
@@ -10,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Children open at a time: far below the server's limit, and so many that slices which wait for a
 /// dead cluster do not keep the others from starting.
-const SLICES: usize = 500;
+pub const SLICES: usize = 500;
 
 #[derive(Debug)]
 struct LaneRun {
@@ -43,6 +44,10 @@ pub struct Lanes {
 
 impl Lanes {
     pub fn new(goal: Goal, apps: &[AppWork]) -> Self {
+        let apps: Vec<AppWork> = match goal {
+            Goal::Apply => apps.to_vec(),
+            Goal::Delete => apps.iter().map(AppWork::untied).collect(),
+        };
         let units: Vec<usize> = apps.iter().map(|a| a.lanes.len()).collect();
         let lanes = apps
             .iter()
@@ -60,7 +65,7 @@ impl Lanes {
             .collect();
         let mut this = Self {
             goal,
-            gates: Gates::new(goal, apps, &units),
+            gates: Gates::new(&apps, &units),
             lanes,
             ready: VecDeque::new(),
             flights: BTreeMap::new(),
