@@ -24,6 +24,8 @@ mod opens;
 mod outline;
 mod problems;
 mod proof;
+mod readiness;
+mod ready;
 mod removal;
 mod requests;
 mod resources;
@@ -36,9 +38,13 @@ mod staging;
 mod status;
 mod verbs;
 mod wake;
+mod watched;
 mod writer;
 
+pub use readiness::{Beat, Seen};
+pub use ready::ReadyRow;
 pub use types::*;
+pub use watched::{WatchRow, Watched};
 
 use sea_orm::DatabaseConnection;
 use std::sync::Arc;

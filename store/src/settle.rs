@@ -4,11 +4,12 @@ use crate::{
     Result, SettleRow, Store, claims,
     heads::{self, Head, Lock},
     log::{self, Line},
-    resources,
+    ready, resources,
     sql::{self, Columns, args, transact},
+    watched,
 };
 use model::{
-    health::{Counts, HeldBack, Trouble, fold},
+    health::{Counts, Fold, HeldBack, Trouble, Wait, fold},
     ids::{ContextId, Fence},
     state::{ContextState, Goal, ResourceState, context},
 };
@@ -31,7 +32,8 @@ impl Store {
                 }
                 counts.held_back += std::mem::take(&mut counts.open);
             }
-            let Some(event) = fold(counts).event() else {
+            let readiness = wait(&tx, &head, counts).await?;
+            let Some(event) = fold(counts, readiness).event() else {
                 return Ok(SettleRow::Unfinished);
             };
             let Ok(Some(to)) = context::next(Some(head.state), event) else {
@@ -42,6 +44,7 @@ impl Store {
                     return Ok(SettleRow::Unfinished);
                 }
                 claims::release_all(&tx, context).await?;
+                watched::end(&tx, context).await?;
                 let sql = "DELETE FROM attempt WHERE context = $1";
                 sql::run(&tx, sql, args![context.0.clone()]).await?;
             }
@@ -58,6 +61,19 @@ impl Store {
             Ok(SettleRow::Settled(to))
         })
     }
+}
+
+/// Where a context stands that is to be ready, not only applied.
+async fn wait<C: ConnectionTrait>(db: &C, head: &Head, counts: Counts) -> Result<Wait> {
+    // Who has other trouble is not asked.
+    if !ready::is_asked(head) || fold(counts, Wait::Over) != Fold::Settled {
+        return Ok(Wait::Over);
+    }
+    Ok(match ready::lacking(db, &head.id, None).await? {
+        None => Wait::Over,
+        Some(lacking) if lacking.expired(head) => Wait::Expired,
+        Some(_) => Wait::Unready,
+    })
 }
 
 async fn counts<C: ConnectionTrait>(db: &C, head: &Head) -> Result<Counts> {

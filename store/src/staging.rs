@@ -1,7 +1,7 @@
 //! Plans on their way in: manifests and rows in chunks, invisible until an accept takes them.
 
 use crate::{
-    Result, Store,
+    Result, Store, readiness,
     seal::compress,
     sql::{self, Columns, args, transact},
 };
@@ -108,7 +108,8 @@ impl Store {
                     first.name()
                 ],
             )
-            .await
+            .await?;
+            readiness::stage(&tx, context, rows).await
         })?;
         Ok(())
     }
@@ -175,6 +176,13 @@ async fn unstage<C: sea_orm::ConnectionTrait>(db: &C, context: &str) -> Result<(
     sql::run(
         db,
         "DELETE FROM resource WHERE context = $1 \
+         AND NOT EXISTS (SELECT 1 FROM context c WHERE c.id = $1)",
+        args![context],
+    )
+    .await?;
+    sql::run(
+        db,
+        "DELETE FROM readiness WHERE context = $1 \
          AND NOT EXISTS (SELECT 1 FROM context c WHERE c.id = $1)",
         args![context],
     )

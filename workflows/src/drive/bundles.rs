@@ -5,7 +5,7 @@ use super::{
     gates::{GateAction, Gates},
 };
 use crate::{
-    contract::{AppWork, NoteTarget, Reachable, StepOutcome},
+    contract::{AppWork, NoteTarget, Reachable, Ready, StepOutcome},
     limits,
 };
 use model::{
@@ -63,6 +63,11 @@ enum Kind {
         rows: Vec<RowId>,
     },
     Gate {
+        app: usize,
+        need: usize,
+    },
+    /// Readiness of what an app depends on.
+    Ready {
         app: usize,
         need: usize,
     },
@@ -161,6 +166,9 @@ impl Bundles {
                     GateAction::Wait { app, need, ms } => {
                         (Kind::Gate { app, need }, Action::Pause { ms })
                     }
+                    GateAction::Ready { app, need, on } => {
+                        (Kind::Ready { app, need }, Action::Ready { app: Some(on) })
+                    }
                 });
             }
             let mut moved = false;
@@ -252,6 +260,11 @@ impl Bundles {
                     .all(|o| o.ended || o.cluster != b.cluster || !needs.contains(&o.app))
             }
         }
+    }
+
+    /// Readiness that nobody waits for any more: the app that did will not start.
+    fn is_moot(&self, kind: &Kind) -> bool {
+        matches!(kind, Kind::Ready { app, .. } if self.stopping || self.gates.is_held(*app))
     }
 
     fn gates_name(&self, bundle: usize) -> String {
@@ -446,6 +459,17 @@ impl Driver for Bundles {
                 self.bundles[bundle].todo.push_back((act, rows));
             }
             Kind::Gate { app, need } => self.gates.waited(app, need),
+            Kind::Ready { app, need } => match done {
+                Done::Ready(Ready::Superseded) => self.stopping = true,
+                Done::Ready(Ready::Yes) => self.gates.ready(app, need),
+                // Asked again: only a readiness that was seen opens a gate.
+                _ => self.ready.push_back((
+                    Kind::Ready { app, need },
+                    Action::Ready {
+                        app: Some(self.gates.needed(app, need).to_owned()),
+                    },
+                )),
+            },
             Kind::Drain => self.draining = false,
             Kind::Note => {}
         }
@@ -461,9 +485,9 @@ impl Driver for Bundles {
     }
 
     fn finished(&self) -> bool {
-        self.flights.is_empty()
+        (self.flights.values()).all(|kind| self.is_moot(kind))
             && (self.stopping
-                || (self.ready.is_empty()
+                || (self.ready.iter().all(|(kind, _)| self.is_moot(kind))
                     && self
                         .bundles
                         .iter()
