@@ -9,6 +9,7 @@ pub mod gate;
 pub mod hello;
 pub mod link;
 pub mod pool;
+pub mod stream;
 
 use hello::Cluster;
 use model::ids::ClusterId;

@@ -25,10 +25,12 @@ pub mod object;
 pub mod prepare;
 pub mod prove;
 pub mod reachable;
+pub mod ready;
 pub mod release;
 pub mod request;
 pub mod run;
 pub mod step;
+pub mod watch;
 
 #[cfg(test)]
 mod fixture;

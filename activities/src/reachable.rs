@@ -1,7 +1,9 @@
 //! Waiting for a parked cluster (protocol §8).
 
 use crate::{clusters::clock::wall_ms, shared::Shared};
-use model::{document::OnFailure, failure::Failure, row::Connectivity, state::ContextState};
+use model::{
+    document::OnFailure, failure::Failure, ids::ClusterId, row::Connectivity, state::ContextState,
+};
 use std::time::Duration;
 use store::{ProbeLease, StoreError};
 use workflows::{
@@ -24,29 +26,37 @@ pub enum Looked {
     },
 }
 
-/// Probes if a probe is due and nobody else does.
+/// Probes a parked cluster if a probe is due and nobody else does; `None` = it answers, else look
+/// again after so long.
+pub async fn probe_if_due(
+    shared: &Shared,
+    cluster: &ClusterId,
+) -> Result<Option<Duration>, StoreError> {
+    let lease = shared
+        .store
+        .probe_lease(cluster, &shared.config.holder, crate::step::millis(LEASE))
+        .await?;
+    Ok(match lease {
+        ProbeLease::Available => None,
+        ProbeLease::Wait { ms, .. } => Some(Duration::from_millis(ms)),
+        ProbeLease::Yours => match shared.clusters.of(cluster).probe().await? {
+            Some(Connectivity::Available) => None,
+            Some(_) => Some(NOTICE),
+            // The lease is this process's; another activity of it was faster.
+            None => Some(Duration::from_millis(50)),
+        },
+    })
+}
+
+/// One look on behalf of a bundle.
 pub async fn look(shared: &Shared, input: &ReachableInput) -> Result<Looked, StoreError> {
     let store = &shared.store;
     let context = store.context(&input.context).await?;
     if context.fence != input.fence {
         return Ok(Looked::Known(Reachable::Superseded));
     }
-    let lease = store
-        .probe_lease(
-            &input.cluster,
-            &shared.config.holder,
-            crate::step::millis(LEASE),
-        )
-        .await?;
-    let delay = match lease {
-        ProbeLease::Available => return Ok(Looked::Known(Reachable::Yes)),
-        ProbeLease::Wait { ms, .. } => Duration::from_millis(ms),
-        ProbeLease::Yours => match shared.clusters.of(&input.cluster).probe().await? {
-            Some(Connectivity::Available) => return Ok(Looked::Known(Reachable::Yes)),
-            Some(_) => NOTICE,
-            // The lease is this process's; another activity of it was faster.
-            None => Duration::from_millis(50),
-        },
+    let Some(delay) = probe_if_due(shared, &input.cluster).await? else {
+        return Ok(Looked::Known(Reachable::Yes));
     };
     let row = store.cluster(&input.cluster).await?;
     let failure = row

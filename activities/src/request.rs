@@ -4,6 +4,7 @@ use kube::core::{
     Request,
     params::{
         DeleteParams, GetParams, ListParams, Patch, PatchParams, Preconditions, PropagationPolicy,
+        WatchParams,
     },
 };
 use serde_json::{Value, json};
@@ -140,6 +141,46 @@ pub fn list_metadata(
         &api.plural,
         Request::new(api.path(namespace)).list_metadata(&params),
     )
+}
+
+/// One page of a consistent LIST over all namespaces: whole objects, or their metadata.
+pub fn list_page(
+    api: &Api,
+    labels: &str,
+    page: Option<&str>,
+    whole: bool,
+) -> Result<Built, Unbuildable> {
+    let params = ListParams {
+        label_selector: Some(labels.to_owned()),
+        limit: Some(PAGE),
+        continue_token: page.map(str::to_owned),
+        ..ListParams::default()
+    };
+    let request = Request::new(api.path(""));
+    let request = match whole {
+        true => request.list(&params),
+        false => request.list_metadata(&params),
+    };
+    built("list", &api.plural, request)
+}
+
+/// A server ends a watch after so long, in seconds; it is taken up again where it was.
+const WATCH_SECONDS: u32 = 280;
+
+/// WATCH over all namespaces after a version: whole objects, or their metadata.
+pub fn watch(api: &Api, labels: &str, version: &str, metadata: bool) -> Result<Built, Unbuildable> {
+    let params = WatchParams {
+        label_selector: Some(labels.to_owned()),
+        timeout: Some(WATCH_SECONDS),
+        bookmarks: true,
+        ..WatchParams::default()
+    };
+    let request = Request::new(api.path(""));
+    let request = match metadata {
+        true => request.watch_metadata(&params, version),
+        false => request.watch(&params, version),
+    };
+    built("watch", &api.plural, request)
 }
 
 /// DELETE of exactly the object with this uid.

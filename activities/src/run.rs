@@ -2,6 +2,7 @@
 
 use crate::shared::Shared;
 use model::{
+    document::WaitFor,
     plan::{Limits, Outline, lanes},
     state::{ContextState, Goal},
 };
@@ -28,7 +29,8 @@ pub async fn begin(shared: &Shared, input: &BeginInput) -> Result<Begin, StoreEr
     let halted = row.halted;
     let mut work = work(row, goal);
     if halted {
-        // Nothing is driven; the workflow goes on to settle.
+        // Nothing is driven or waited for; the workflow goes on to settle.
+        work.wait_ready = false;
         work.apps.iter_mut().for_each(|app| app.lanes.clear());
         work.inline = Some(Outline::default());
         return Ok(Begin::Drive(work));
@@ -100,10 +102,11 @@ fn work(row: BeginRow, goal: Goal) -> Work {
     Work {
         fence: row.fence,
         goal,
-        retry: row.policy.retry,
+        retry: row.policy.retry.clone(),
         apps,
         inline: None,
         clusters: row.clusters,
+        wait_ready: goal == Goal::Apply && row.policy.wait_for == WaitFor::Ready,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What all activities of a process share.
 
-use crate::{clusters::Clusters, config::ActivitiesConfig};
+use crate::{clusters::Clusters, config::ActivitiesConfig, watch::desk::Desk};
 use lru::LruCache;
 use model::ids::{ContextId, Fence};
 use std::{
@@ -27,6 +27,8 @@ pub struct Shared {
     pub store: Store,
     pub clusters: Clusters,
     pub config: ActivitiesConfig,
+    /// Where the watchers of this process write.
+    pub desk: Arc<Desk>,
     /// Cancelled when the process stops: new steps answer `drained`.
     pub stop: CancellationToken,
     opening: Semaphore,
@@ -50,6 +52,7 @@ impl Shared {
     pub fn new(store: Store, config: ActivitiesConfig) -> Self {
         Self {
             clusters: Clusters::new(store.clone(), config.allowed_exec.clone()),
+            desk: Desk::new(store.clone()),
             store,
             config,
             stop: CancellationToken::new(),

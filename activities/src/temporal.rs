@@ -3,8 +3,9 @@
 
 use crate::{
     activities::Activities,
-    check, gone, prove, reachable, run,
+    check, gone, prove, reachable, ready, run,
     step::{Ended, RowEnd},
+    watch,
 };
 use model::{failure::Failure, state::ResourceState};
 use std::{
@@ -17,9 +18,10 @@ use temporalio_sdk::activities::{ActivityContext, activities};
 use workflows::{
     contract::{
         Begin, BeginInput, CheckInput, Checked, Fenced, NoteInput, OutlineInput, Permit, Proof,
-        ProveInput, Reachable, ReachableInput, Settle, Step, StepOutcome, definitions,
+        ProveInput, Reachable, ReachableInput, Ready, ReadyInput, Settle, Step, StepOutcome,
+        WatchInput, Watched, definitions,
     },
-    limits::{LOCAL_REQUEST_TIMEOUT, REGULAR_REQUEST_TIMEOUT},
+    limits::{LOCAL_REQUEST_TIMEOUT, REGULAR_REQUEST_TIMEOUT, WATCH_ROUND},
 };
 
 /// A regular activity tells Temporal that it is alive this often.
@@ -309,6 +311,51 @@ impl Activities {
             Err(StoreError::NotFound { .. }) => Ok(Reachable::Superseded),
             Err(error) => Err(stored(error)),
         }
+    }
+
+    /// Waits for readiness; fails with a delay until then.
+    ///
+    /// # Guarantees
+    /// Asks the store only, and holds nothing between looks, which are at most a second apart. A
+    /// whole context is waited for as long as its policy says, an app for as long as it takes.
+    /// # Assumptions
+    /// A regular activity: the delays are Temporal's retries. Watchers write what they see.
+    /// # Errors
+    /// `notReady` with a delay, while something is.
+    #[activity(definition = definitions::Ready)]
+    pub async fn ready(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: ReadyInput,
+    ) -> Result<Ready, ActivityError> {
+        match beating(&ctx, ready::look(&self.shared, &input)).await {
+            Ok(ready::Looked::Known(answer)) => Ok(answer),
+            Ok(ready::Looked::NotYet(failure)) => {
+                Err(retry(&failure, ready::delay(ctx.info().attempt)))
+            }
+            Err(StoreError::NotFound { .. }) => Ok(Ready::Superseded),
+            Err(error) => Err(stored(error)),
+        }
+    }
+
+    /// Watches the objects of a cluster for as long as anybody wants to know (design §4).
+    ///
+    /// # Guarantees
+    /// One watcher per cluster writes: an earlier one's facts are void as soon as the next begins.
+    /// Facts move no state. A connection that is lost or silent is made anew, a version that is too
+    /// old listed anew, a cluster that does not answer parked and probed like for everybody.
+    /// # Assumptions
+    /// A regular activity with heartbeats: without them Temporal starts it elsewhere.
+    /// # Errors
+    /// The store does not answer when it begins: retryable.
+    #[activity(definition = definitions::Watch)]
+    pub async fn watch(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: WatchInput,
+    ) -> Result<Watched, ActivityError> {
+        let watching = watch::watch(&self.shared, &input.cluster, WATCH_ROUND);
+        beating(&ctx, watching).await.map_err(stored)
     }
 
     /// Records what an app or rows wait for.

@@ -308,7 +308,8 @@ async fn open(
         .await;
     tokio::join!(
         wake::dispatch(Arc::clone(&core), store.clone(), Arc::clone(&waker)),
-        wake::sweep(Arc::clone(&core), store, waker),
+        wake::sweep(Arc::clone(&core), store.clone(), Arc::clone(&waker)),
+        wake::watchers(core, store, waker),
     );
     Ok(())
 }

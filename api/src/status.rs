@@ -7,12 +7,11 @@ use crate::{
 };
 use model::{
     ids::{ClusterId, ContextId, DigRef, RowId},
-    row::Row,
     state::{ContextState, Goal},
 };
 use proto::v1;
 use std::time::Duration;
-use store::{Problem, RowFilter, Store, Summary};
+use store::{Problem, RowFilter, StatusRow, Store, Summary};
 use temporal::Queue;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -50,19 +49,23 @@ impl Filter {
             )
         })?;
         let state = convert::state_filter(state).map(str::to_owned);
+        let readiness = some(&filter.ready_status)
+            .map(|text| convert::readiness(&text))
+            .transpose()?;
         Ok(Self {
             rows: RowFilter {
                 app: some(&filter.app),
                 cluster,
                 resource: some(&filter.resource),
                 state,
+                readiness,
                 counted_only: true,
             },
         })
     }
 
     pub fn by_state(&self) -> bool {
-        self.rows.state.is_some()
+        self.rows.state.is_some() || self.rows.readiness.is_some()
     }
 
     fn keeps(&self, app: &str, cluster: &ClusterId) -> bool {
@@ -179,9 +182,9 @@ pub async fn rows(
     context: &ContextId,
     filter: &Filter,
     after: Option<RowId>,
-) -> Result<Vec<Row>, Status> {
+) -> Result<Vec<StatusRow>, Status> {
     store
-        .status_rows(context, &filter.rows, after, CHUNK)
+        .shown_rows(context, &filter.rows, after, CHUNK)
         .await
         .map_err(errors::store)
 }
@@ -229,7 +232,7 @@ pub async fn send_status(
         let Some(last) = chunk.last() else {
             return Ok(());
         };
-        after = Some(last.id);
+        after = Some(last.row.id);
         let resources = chunk.iter().map(shape::resource).collect();
         if sender
             .send(message(Part::Resources(v1::ResourceChunk { resources })))

@@ -7,12 +7,19 @@ use model::{
     ids::{ClusterId, ContextId, DigRef, Fence},
     state::{ContextState, Goal},
 };
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use store::{PermitRow, Store, WakeRow};
 use temporal::{Client, Queue, Run, Server, SignalWithStart, TemporalError};
 use tokio::sync::Mutex;
 use workflows::{
-    contract::{CHECK_CLUSTER, CheckInput, Checked, GOAL_SIGNAL, INSTANTIATE, TERMINATE, Wake},
+    contract::{
+        CHECK_CLUSTER, CheckInput, Checked, GOAL_SIGNAL, INSTANTIATE, TERMINATE, WATCH,
+        WATCH_SIGNAL, Wake, WatchInput, watch_id,
+    },
     limits::{CHECK_TIMEOUT, QUEUE},
 };
 
@@ -22,6 +29,9 @@ const AT_ONCE: usize = 64;
 const POLL: Duration = Duration::from_secs(1);
 /// How often contexts without a running workflow are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
+/// Watchers asked for in one go, and after how long once more.
+const WATCHERS_AT_ONCE: u64 = 5_000;
+const WATCH_AGAIN: Duration = Duration::from_secs(10);
 /// A wake that hangs longer counts as failed; it may be repeated.
 const WAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -32,6 +42,10 @@ const CHECK_WAIT: Duration = CHECK_TIMEOUT.saturating_add(Duration::from_secs(5)
 pub trait Waker: Send + Sync + 'static {
     /// Returns once the wake is durable at the other side.
     fn wake<'a>(&'a self, row: &'a WakeRow) -> BoxFuture<'a, Result<(), WakeError>>;
+    /// Sees to it that a cluster's watcher runs; a waker that starts none leaves readiness unseen.
+    fn watch<'a>(&'a self, _: &'a ClusterId) -> BoxFuture<'a, Result<(), WakeError>> {
+        async { Ok(()) }.boxed()
+    }
     /// Whether the context's workflow is open.
     fn is_running<'a>(&'a self, row: &'a WakeRow) -> BoxFuture<'a, Result<bool, WakeError>>;
     /// The queue that workers take lifecycles from.
@@ -104,6 +118,26 @@ impl Waker for TemporalWaker {
                 queue: QUEUE.to_owned(),
                 input: payload.clone(),
                 signal: GOAL_SIGNAL.to_owned(),
+                signal_input: payload,
+                task_timeout: workflows::limits::WORKFLOW_TASK_TIMEOUT,
+            };
+            Ok(self.client().await?.signal_with_start(request).await?)
+        }
+        .boxed()
+    }
+
+    fn watch<'a>(&'a self, cluster: &'a ClusterId) -> BoxFuture<'a, Result<(), WakeError>> {
+        async move {
+            let payload = serde_json::to_value(WatchInput {
+                cluster: cluster.clone(),
+            })
+            .map_err(|e| WakeError(e.to_string()))?;
+            let request = SignalWithStart {
+                workflow_type: WATCH.to_owned(),
+                workflow_id: watch_id(cluster),
+                queue: workflows::limits::QUEUE.to_owned(),
+                input: payload.clone(),
+                signal: WATCH_SIGNAL.to_owned(),
                 signal_input: payload,
                 task_timeout: workflows::limits::WORKFLOW_TASK_TIMEOUT,
             };
@@ -278,6 +312,46 @@ async fn sweep_once(core: &Arc<Core>, store: &Store, waker: &dyn Waker) {
             }
         })
         .await;
+}
+
+/// Starts a watcher on every cluster that is to be watched and has none that lives. Any number of
+/// processes may run this: a watcher is one by its id.
+pub async fn watchers(core: Arc<Core>, store: Store, waker: Arc<dyn Waker>) {
+    let stale = workflows::limits::WATCH_STALE;
+    let stale_ms = i64::try_from(stale.as_millis()).unwrap_or(i64::MAX);
+    // A watcher that was asked for needs a moment to show.
+    let mut asked: HashMap<ClusterId, Instant> = HashMap::new();
+    let mut poll = tokio::time::interval(POLL);
+    poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = core.stop.cancelled() => return,
+            _ = poll.tick() => {}
+        }
+        let clusters = match store.unwatched(stale_ms, WATCHERS_AT_ONCE).await {
+            Ok(clusters) => clusters,
+            Err(error) => {
+                tracing::warn!(%error, "clusters to be watched could not be read; trying again");
+                continue;
+            }
+        };
+        asked.retain(|_, at| at.elapsed() < WATCH_AGAIN);
+        for cluster in clusters {
+            if core.stop.is_cancelled() || asked.contains_key(&cluster) {
+                continue;
+            }
+            match timed(waker.watch(&cluster)).await {
+                Ok(()) => {
+                    tracing::debug!(%cluster, "watcher asked for");
+                    asked.insert(cluster, Instant::now());
+                }
+                Err(error) => {
+                    tracing::debug!(%cluster, %error, "watcher not started; trying again");
+                    break;
+                }
+            }
+        }
+    }
 }
 
 /// Fires PreTerminate → Terminating as soon as no older attempt can still leave, so that it needs

@@ -10,10 +10,7 @@ use crate::{
     shared::Core,
     status::{self, CHUNK, Filter},
 };
-use model::{
-    ids::{ContextId, DigRef, ResourceKey, RowId},
-    row::Row,
-};
+use model::ids::{ContextId, DigRef, ResourceKey, RowId};
 use proto::v1;
 use std::{
     collections::{HashMap, HashSet, hash_map::DefaultHasher},
@@ -21,7 +18,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::Store;
+use store::{StatusRow, Store};
 use tokio::sync::mpsc;
 use tonic::Status;
 
@@ -189,15 +186,17 @@ impl Watch {
         let mut after = None;
         while let Some(context) = now.context.as_ref().filter(|_| self.full) {
             let rows = status::rows(&self.store, context, &self.filter, after).await?;
-            after = rows.last().map(|row| row.id);
+            after = rows.last().map(|shown| shown.row.id);
             let changed: Vec<_> = rows
                 .iter()
-                .filter(|row| {
+                .filter(|shown| {
+                    let row = &shown.row;
                     seen.insert(row.id);
-                    let content = content(row);
+                    let content = content(shown);
                     let known = sent.rows.insert(row.id, content) == Some(content);
-                    let had = missed
-                        .is_some_and(|missed| !missed.contains(&row.key) && row.error.is_none());
+                    // Readiness leaves no events: what may have changed is sent.
+                    let quiet = row.error.is_none() && shown.readiness_since_ms.is_none();
+                    let had = missed.is_some_and(|missed| !missed.contains(&row.key) && quiet);
                     !known && !had
                 })
                 .map(shape::resource)
@@ -242,9 +241,11 @@ impl Watch {
 }
 
 /// Of everything that a row shows.
-fn content(row: &Row) -> u64 {
+fn content(shown: &StatusRow) -> u64 {
+    let row = &shown.row;
     let mut hasher = DefaultHasher::new();
     (
+        shown.readiness,
         row.state,
         row.goal,
         row.attempts,
@@ -257,6 +258,9 @@ fn content(row: &Row) -> u64 {
     row.error
         .as_ref()
         .map(|error| (&error.code, &error.message))
+        .hash(&mut hasher);
+    (shown.reason.as_ref())
+        .map(|reason| (&reason.code, &reason.message))
         .hash(&mut hasher);
     hasher.finish()
 }

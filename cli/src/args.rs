@@ -266,8 +266,8 @@ pub struct Status {
     #[arg(long, value_name = "RESOURCE")]
     pub resource: Option<String>,
 
-    /// Only resources in this state: Pending, Applied, Retrying, Failed or Deleted
-    #[arg(long, value_name = "STATE", ignore_case = true, value_parser = ["Pending", "Applied", "Retrying", "Failed", "Deleted"], hide_possible_values = true)]
+    /// Only resources in this state: Pending, Applied, Retrying, Failed or Deleted; or Ready, NotReady, NotPresent
+    #[arg(long, value_name = "STATE", ignore_case = true, value_parser = ["Pending", "Applied", "Retrying", "Failed", "Deleted", "Ready", "NotReady", "NotPresent"], hide_possible_values = true)]
     pub state: Option<String>,
 
     /// Counts and problems without the resources

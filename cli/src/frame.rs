@@ -244,6 +244,7 @@ mod tests {
                             Connectivity::Available
                         }
                         .into(),
+                        ready_counts: None,
                         deployed_counts: Some(*counts),
                     })
                     .collect(),

@@ -96,6 +96,7 @@ pub struct AppCluster {
     pub cluster: String,
     pub connectivity: &'static str,
     pub deployed_counts: DeployedCounts,
+    pub ready_counts: Option<ReadyCounts>,
     pub resources: Vec<Resource>,
 }
 
@@ -110,6 +111,7 @@ pub struct Resource {
     pub goal: Option<&'static str>,
     pub deployed_status: &'static str,
     pub ready_status: Option<String>,
+    pub ready_reason: Option<Failure>,
     pub attempts: i32,
     pub since: Option<String>,
     pub next_attempt_at: Option<String>,
@@ -207,6 +209,7 @@ impl Status {
                         cluster: resource.cluster.clone(),
                         connectivity: words::connectivity(0),
                         deployed_counts: v1::DeployedCounts::default().into(),
+                        ready_counts: None,
                         resources: Vec::new(),
                     });
                     clusters.len() - 1
@@ -287,6 +290,7 @@ impl From<v1::AppStatus> for App {
             cluster: cluster.cluster,
             connectivity: words::connectivity(cluster.connectivity),
             deployed_counts: cluster.deployed_counts.unwrap_or_default().into(),
+            ready_counts: cluster.ready_counts.map(ReadyCounts::from),
             resources: Vec::new(),
         });
         Self {
@@ -302,6 +306,7 @@ impl From<v1::Resource> for Resource {
             goal: words::goal(resource.goal),
             deployed_status: words::resource_state(resource.deployed_status),
             ready_status: text(&resource.ready_status),
+            ready_reason: resource.ready_reason.map(Failure::from),
             since: rfc3339(resource.since.as_ref()),
             next_attempt_at: rfc3339(resource.next_attempt_at.as_ref()),
             last_error: resource.last_error.map(Failure::from),

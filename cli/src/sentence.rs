@@ -75,13 +75,25 @@ pub fn state(head: &StatusHead) -> &'static str {
     }
 }
 
-/// `Instantiated, 35 of 35 applied on 3 clusters`.
+/// `Instantiated, 30 of 35 ready on 3 clusters`; `InstantiateFailed, 33 of 35 applied, 2 failed …`.
 pub fn outcome(head: &StatusHead) -> String {
     let clusters = count(
         i64::try_from(cluster_count(head)).unwrap_or(i64::MAX),
         "cluster",
     );
-    format!("{}, {} on {clusters}", state(head), counts(head))
+    let all = head.deployed_counts.unwrap_or_default();
+    // Once everything is applied, what is left to be told is whether it is ready.
+    match head.ready_counts.filter(|_| !deleting(head)) {
+        Some(ready) if all.applied == total(&all) => {
+            let total = total(&all);
+            format!(
+                "{}, {} of {total} ready on {clusters}",
+                state(head),
+                ready.ready
+            )
+        }
+        _ => format!("{}, {} on {clusters}", state(head), counts(head)),
+    }
 }
 
 /// One line: where, what, why, how often, what next.

@@ -90,6 +90,11 @@ fn filter(arguments: &Status) -> StatusFilter {
         cluster: arguments.cluster.clone().unwrap_or_default(),
         resource: arguments.resource.clone().unwrap_or_default(),
         state: state.into(),
+        ready_status: arguments
+            .state
+            .clone()
+            .filter(|_| state == ResourceState::Unspecified)
+            .unwrap_or_default(),
     }
 }
 

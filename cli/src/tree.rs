@@ -161,7 +161,9 @@ pub fn line(resource: &Resource, wide: bool, now: Timestamp, style: Style) -> St
         details.push("to be deleted".to_owned());
     }
     if let Some(ready) = words::some(&resource.ready_status).filter(|_| state == "Applied") {
-        details.push(style.state(&plain(ready)));
+        let why = (resource.ready_reason.as_ref())
+            .map_or_else(String::new, |why| format!(": {}", plain(&why.message)));
+        details.push(format!("{}{why}", style.state(&plain(ready))));
     }
     if resource.attempts > 1 || (going && resource.attempts > 0) || wide {
         details.push(words::count(resource.attempts.into(), "attempt"));
@@ -234,6 +236,7 @@ mod tests {
         let cluster = |name: &str, connectivity: Connectivity| AppClusterStatus {
             cluster: name.to_owned(),
             connectivity: connectivity.into(),
+            ready_counts: None,
             deployed_counts: None,
         };
         StatusHead {

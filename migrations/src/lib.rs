@@ -3,6 +3,7 @@
 //! A migration that was released is never edited; the next change is the next file.
 
 mod m0001_foundation;
+mod m0002_readiness;
 mod m0003_orphans;
 mod m0005_proofs_and_chunks;
 
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             Box::new(m0001_foundation::Migration),
+            Box::new(m0002_readiness::Migration),
             Box::new(m0003_orphans::Migration),
             Box::new(m0005_proofs_and_chunks::Migration),
         ]

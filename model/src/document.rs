@@ -113,7 +113,15 @@ pub enum OnFailure {
     FailFast,
 }
 
-/// `spec.policy`. `waitFor: Ready` is refused when the document is read.
+/// What Instantiated asks of every resource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum WaitFor {
+    #[default]
+    Applied,
+    Ready,
+}
+
+/// `spec.policy`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     #[serde(default)]
@@ -122,6 +130,15 @@ pub struct Policy {
     pub force_conflicts: bool,
     pub retry: Retry,
     pub delete_timeout_ms: u64,
+    #[serde(default)]
+    pub wait_for: WaitFor,
+    /// With `waitFor: Ready`: from the last resource's Applied until the instantiation has failed.
+    #[serde(default = "ready_timeout_ms")]
+    pub ready_timeout_ms: u64,
+}
+
+fn ready_timeout_ms() -> u64 {
+    600_000
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -160,6 +177,8 @@ impl Default for Policy {
             force_conflicts: false,
             retry: Retry::default(),
             delete_timeout_ms: 600_000,
+            wait_for: WaitFor::Applied,
+            ready_timeout_ms: ready_timeout_ms(),
         }
     }
 }

@@ -66,15 +66,30 @@ impl Fold {
     }
 }
 
-/// Everything in the target ⇒ Settled; no work left and a row Failed ⇒ SettledFailed.
-pub fn fold(counts: Counts) -> Fold {
+/// Where the waiting for readiness stands, once every row is in the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Everything is ready, or nobody asked.
+    Over,
+    Unready,
+    /// Not ready, and the policy's patience is at an end. The rows stay Applied: they are.
+    Expired,
+}
+
+/// Everything in the target, and ready where that is asked ⇒ Settled; no work left and a row Failed,
+/// or not ready in time ⇒ SettledFailed.
+pub fn fold(counts: Counts, wait: Wait) -> Fold {
     match counts {
         Counts {
             open: 0,
             failed: 0,
             held_back: 0,
             ..
-        } => Fold::Settled,
+        } => match wait {
+            Wait::Over => Fold::Settled,
+            Wait::Unready => Fold::Unfinished,
+            Wait::Expired => Fold::SettledFailed,
+        },
         Counts {
             open: 0,
             failed: 1..,

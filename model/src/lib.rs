@@ -12,6 +12,7 @@ pub mod kubeconfig;
 pub mod manifest;
 pub mod placement;
 pub mod plan;
+pub mod readiness;
 pub mod row;
 pub mod state;
 pub mod text;

@@ -36,6 +36,8 @@ macro_rules! text_enum {
     };
 }
 
+pub(crate) use text_enum;
+
 pub mod context;
 pub mod dig;
 pub mod resource;

@@ -25,6 +25,8 @@ mod opens;
 mod outline;
 mod problems;
 mod proof;
+mod readiness;
+mod ready;
 mod removal;
 mod requests;
 mod resources;
@@ -38,10 +40,14 @@ mod status;
 mod trouble;
 mod verbs;
 mod wake;
+mod watched;
 mod writer;
 
+pub use readiness::{Beat, Seen};
+pub use ready::ReadyRow;
 pub use trouble::Trouble;
 pub use types::*;
+pub use watched::{WatchRow, Watched};
 
 use sea_orm::DatabaseConnection;
 use std::sync::Arc;

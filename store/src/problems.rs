@@ -1,20 +1,25 @@
 //! Problems: rows that failed or wait, grouped by cause, worst first.
 
 use crate::{
-    Problem, Result, Store,
+    ContextRow, Problem, Result, Store,
     heads::{self, Lock},
     resources,
     sql::{self, Columns, args},
     status,
 };
 use model::{
+    document::{OpStatus, WaitFor},
     failure::Failure,
-    ids::{ContextId, RowId},
+    ids::{ClusterId, ContextId, RowId},
+    readiness::{NOT_PRESENT, NOT_READY, Readiness},
+    state::Goal,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Groups of one kind that are shown; the counts of a status tell of the others.
 const MOST: i64 = 500;
+/// Nobody asked for readiness, and it is missing for so long.
+const LASTS_MS: i64 = 60_000;
 
 impl Store {
     /// Waiting and failed rows grouped by cause (cluster, app, code, message), worst first.
@@ -36,6 +41,7 @@ impl Store {
                 problem.next_attempt_ms = None;
             }
         }
+        found.extend(self.unready(&head, &parked).await?);
         found.sort_by_key(|(rank, problem, first)| (*rank, -problem.count, *first));
         let singles: Vec<RowId> = found
             .iter()
@@ -98,6 +104,69 @@ impl Store {
                 Ok((rank, problem, row.int("first")? as RowId))
             })
             .collect()
+    }
+
+    /// Applied rows that are not ready, where that matters: somebody waits for it, it lasts, or the
+    /// object is gone.
+    async fn unready(
+        &self,
+        head: &ContextRow,
+        parked: &BTreeMap<ClusterId, status::Parked>,
+    ) -> Result<Vec<(u8, Problem, RowId)>> {
+        let asked = head.policy.wait_for == WaitFor::Ready;
+        // Apps that others wait for.
+        let awaited: BTreeSet<&str> = (head.apps.iter().flat_map(|app| &app.depends_on))
+            .filter(|on| on.op_status == OpStatus::Ready)
+            .map(|on| on.app.as_str())
+            .filter(|_| !head.state.is_settled())
+            .collect();
+        let rows = sql::all(
+            &self.shared.read,
+            "SELECT d.status, r.cluster, r.app, d.code, d.message, COUNT(*) AS n, \
+             MIN(r.id) AS first, MAX(r.attempts) AS attempts, MAX(d.stuck) AS stuck, \
+             MIN(CASE WHEN d.since_ms > r.since_ms THEN d.since_ms ELSE r.since_ms END) AS since, \
+             now_ms() AS now \
+             FROM readiness d JOIN resource r ON r.context = d.context AND r.id = d.id \
+             WHERE d.context = $1 AND d.status <> 'Ready' AND r.state = 'Applied' \
+             GROUP BY d.status, r.cluster, r.app, d.code, d.message \
+             ORDER BY COUNT(*) DESC LIMIT $2",
+            args![head.id.0.clone(), MOST],
+        )
+        .await?;
+        let mut found = Vec::new();
+        for row in &rows {
+            let (app, since_ms) = (row.text("app")?, row.int("since")?);
+            let gone = row.text("status")? == Readiness::NotPresent.as_str();
+            let lasts = row.int("now")? - since_ms > LASTS_MS || row.int("stuck")? > 0;
+            if !(asked || gone || lasts || awaited.contains(app.as_str())) {
+                continue;
+            }
+            let cluster: ClusterId = row.parsed("cluster")?;
+            let code = if gone { NOT_PRESENT } else { NOT_READY };
+            let mut problem = Problem {
+                app: Some(app),
+                resource: None,
+                count: row.int("n")?,
+                goal: Goal::Apply,
+                failure: Failure::new(code, row.text_opt("message")?.unwrap_or_default()),
+                attempts: row.int("attempts")? as i32,
+                since_ms,
+                next_attempt_ms: None,
+                blocked_by: None,
+                cluster: None,
+            };
+            if let Some(parked) = parked.get(&cluster) {
+                problem.next_attempt_ms = parked.next_probe_ms;
+                if let Some(error) = &parked.error {
+                    let known = problem.failure.message;
+                    let message = format!("{} (last known: {known})", error.message);
+                    problem.failure = Failure::new(&error.code, message);
+                }
+            }
+            problem.cluster = Some(cluster);
+            found.push((4, problem, row.int("first")? as RowId));
+        }
+        Ok(found)
     }
 
     /// Pending rows on parked clusters, and those that wait for something they name.

@@ -6,11 +6,12 @@ use crate::{
     claims,
     heads::{self, Head, Lock},
     log::{self, Line},
-    proof, resources,
+    proof, ready, resources,
     sql::{self, Columns, args, transact},
+    watched,
 };
 use model::{
-    health::{Counts, HeldBack, Trouble, fold},
+    health::{Counts, Fold, HeldBack, Trouble, Wait, fold},
     ids::{ContextId, Fence},
     state::{ContextState, Goal, ResourceState, context},
 };
@@ -35,7 +36,8 @@ impl Store {
                 }
                 counts.held_back += std::mem::take(&mut counts.open);
             }
-            let Some(event) = fold(counts).event() else {
+            let readiness = wait(&tx, &head, counts).await?;
+            let Some(event) = fold(counts, readiness).event() else {
                 return Ok(SettleRow::Unfinished);
             };
             let Ok(Some(to)) = context::next(Some(head.state), event) else {
@@ -46,6 +48,7 @@ impl Store {
                     return Ok(SettleRow::Unfinished);
                 }
                 claims::release_some(&tx, context, i64::MAX).await?;
+                watched::end(&tx, context).await?;
                 let sql = "DELETE FROM attempt WHERE context = $1";
                 sql::run(&tx, sql, args![context.0.clone()]).await?;
             }
@@ -92,6 +95,19 @@ impl Store {
             }
         }
     }
+}
+
+/// Where a context stands that is to be ready, not only applied.
+async fn wait<C: ConnectionTrait>(db: &C, head: &Head, counts: Counts) -> Result<Wait> {
+    // Who has other trouble is not asked.
+    if !ready::is_asked(head) || fold(counts, Wait::Over) != Fold::Settled {
+        return Ok(Wait::Over);
+    }
+    Ok(match ready::lacking(db, &head.id, None).await? {
+        None => Wait::Over,
+        Some(lacking) if lacking.expired(head) => Wait::Expired,
+        Some(_) => Wait::Unready,
+    })
 }
 
 async fn counts<C: ConnectionTrait>(db: &C, head: &Head) -> Result<Counts> {

@@ -1,7 +1,7 @@
 //! Plans on their way in: manifests and rows in chunks, invisible until an accept takes them.
 
 use crate::{
-    Result, Store, claims,
+    Result, Store, claims, readiness,
     seal::compress,
     sql::{self, Columns, args, transact},
 };
@@ -111,7 +111,8 @@ impl Store {
                 ],
             )
             .await?;
-            claims::stage(&tx, context, ends).await
+            claims::stage(&tx, context, ends).await?;
+            readiness::stage(&tx, context, rows).await
         })?;
         Ok(())
     }
@@ -179,6 +180,13 @@ async fn unstage<C: sea_orm::ConnectionTrait>(db: &C, context: &str) -> Result<(
     sql::run(
         db,
         "DELETE FROM resource WHERE context = $1 \
+         AND NOT EXISTS (SELECT 1 FROM context c WHERE c.id = $1)",
+        args![context],
+    )
+    .await?;
+    sql::run(
+        db,
+        "DELETE FROM readiness WHERE context = $1 \
          AND NOT EXISTS (SELECT 1 FROM context c WHERE c.id = $1)",
         args![context],
     )

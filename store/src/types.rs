@@ -5,6 +5,7 @@ use model::{
     failure::{Certainty, Failure},
     ids::{ClusterId, ContextId, DigRef, Fence, ResourceKey, RowId},
     plan::PlanApp,
+    readiness::Readiness,
     row::{Connectivity, Row},
     state::{ContextState, DigEvent, DigState, Goal, ResourceState},
 };
@@ -310,6 +311,8 @@ pub struct FoundAgain {
 pub struct Summary {
     pub dig: DigRow,
     pub actions: Vec<Action>,
+    /// When readiness was known of every cluster of the context at last, ms since the epoch.
+    pub ready_as_of_ms: Option<i64>,
     /// Counts by state name (Pending, Applied, Retrying, Failed, Deleted), implicit rows left out;
     /// waiting rows on a parked cluster count as Retrying.
     pub counts: BTreeMap<String, i64>,
@@ -322,6 +325,18 @@ pub struct BundleCounts {
     pub cluster: ClusterId,
     pub connectivity: Connectivity,
     pub counts: BTreeMap<String, i64>,
+    /// Of the same rows, by readiness.
+    pub ready: BTreeMap<Readiness, i64>,
+}
+
+/// A row with the readiness of its object.
+#[derive(Debug, Clone)]
+pub struct StatusRow {
+    pub row: Row,
+    pub readiness: Readiness,
+    /// Why it is not ready, while it is Applied.
+    pub reason: Option<Failure>,
+    pub readiness_since_ms: Option<i64>,
 }
 
 #[derive(Debug, Clone)]
@@ -341,6 +356,7 @@ pub struct RowFilter {
     pub cluster: Option<ClusterId>,
     pub resource: Option<String>,
     pub state: Option<String>,
+    pub readiness: Option<Readiness>,
     /** Leave implicit rows out. */
     pub counted_only: bool,
 }

@@ -6,6 +6,7 @@ use crate::{
     log::{self, Line},
     requests,
     sql::{self, Columns, args, transact},
+    watched,
 };
 use model::{
     document::AppRef,
@@ -241,6 +242,7 @@ async fn instantiate<C: ConnectionTrait>(
     )
     .await?;
     claims::take(db, id).await?;
+    watched::begin(db, &head).await?;
     let sql = "DELETE FROM staged WHERE context = $1";
     sql::run(db, sql, args![id.0.clone()]).await?;
     write(db, dig, state, false, Some(id)).await?;

@@ -30,6 +30,7 @@ mod suite {
     mod large;
     mod loops;
     mod objects;
+    mod readiness;
     mod real_clusters;
     mod recovery;
     mod sick;

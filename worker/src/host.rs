@@ -15,8 +15,9 @@ use workflows::limits::{QUEUE, WATCH_QUEUE};
 const AGAIN: Duration = Duration::from_secs(1);
 /// Beyond the graceful period: what the SDK needs to report what it cancelled.
 const WIND_DOWN: Duration = Duration::from_secs(2);
-/// Activities that wait hold a slot only while they look; there may be one per cluster at once.
-const WATCH_SLOTS: usize = 1_000;
+/// Activities that wait hold a slot only while they look, watchers for as long as they watch; there
+/// may be one of each per cluster at once.
+const WATCH_SLOTS: usize = 10_000;
 
 /// The worker cannot start or go on.
 #[derive(Debug, thiserror::Error)]

@@ -3,7 +3,7 @@
 use temporal::{WorkerOptions, WorkflowReplayerOptions};
 use workflows::{
     check::CheckCluster,
-    lifecycle::{Instantiate, Slice, Terminate},
+    lifecycle::{Instantiate, Slice, Terminate, Watch},
 };
 
 /// The workflow types, for a worker that runs them.
@@ -13,6 +13,7 @@ pub(crate) fn hosted(options: &mut WorkerOptions) -> Result<(), String> {
         .and_then(|options| options.register_workflow::<Terminate>())
         .and_then(|options| options.register_workflow::<Slice>())
         .and_then(|options| options.register_workflow::<CheckCluster>())
+        .and_then(|options| options.register_workflow::<Watch>())
         .map(|_| ())
         .map_err(|error| error.to_string())
 }
@@ -24,6 +25,7 @@ pub(crate) fn replayed(options: &mut WorkflowReplayerOptions) -> Result<(), Stri
         .and_then(|options| options.register_workflow::<Terminate>())
         .and_then(|options| options.register_workflow::<Slice>())
         .and_then(|options| options.register_workflow::<CheckCluster>())
+        .and_then(|options| options.register_workflow::<Watch>())
         .map(|_| ())
         .map_err(|error| error.to_string())
 }

@@ -47,6 +47,9 @@ pub struct Work {
     pub inline: Option<Outline>,
     /// Number of clusters of the context, for the proof.
     pub clusters: usize,
+    /// Instantiated asks for readiness: it is waited for once everything is Applied.
+    #[serde(default)]
+    pub wait_ready: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -150,6 +153,36 @@ pub enum Reachable {
     Superseded,
     /** `maxElapsed` passed: the bundle's rows are Failed. */
     Expired,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReadyInput {
+    pub context: ContextId,
+    pub fence: Fence,
+    /// The app that is waited for; `None` = the whole context, as its policy asks.
+    pub app: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ready {
+    Yes,
+    Superseded,
+    /** The policy's `readyTimeout` passed, or an object will never be ready: settle says so. */
+    Expired,
+}
+
+/// Input of `Watch`, and payload of its signal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WatchInput {
+    pub cluster: ClusterId,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Watched {
+    /// No context is to be watched there any more.
+    Unwanted,
+    /// The round is over, or the worker stops: go on elsewhere.
+    Again,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -258,8 +291,16 @@ pub const INSTANTIATE: &str = "Instantiate";
 pub const TERMINATE: &str = "Terminate";
 pub const SLICE: &str = "Slice";
 pub const CHECK_CLUSTER: &str = "CheckCluster";
+pub const WATCH: &str = "Watch";
+/// The signal that says that a cluster is to be watched.
+pub const WATCH_SIGNAL: &str = "wanted";
 /// The signal that says that the goal moved.
 pub const GOAL_SIGNAL: &str = "goal";
+
+/// The one workflow that watches a cluster.
+pub fn watch_id(cluster: &ClusterId) -> String {
+    format!("watch/{cluster}")
+}
 
 pub struct Defs;
 
@@ -312,6 +353,16 @@ impl Defs {
     /// Waits for a parked cluster; fails with a delay until then.
     #[activity(name = "reachable")]
     pub fn reachable(_: ReachableInput) -> Result<Reachable, ActivityError> {
+        unimplemented!()
+    }
+    /// Waits for readiness; fails with a delay until then.
+    #[activity(name = "ready")]
+    pub fn ready(_: ReadyInput) -> Result<Ready, ActivityError> {
+        unimplemented!()
+    }
+    /// Watches the objects of a cluster for as long as anybody wants to know.
+    #[activity(name = "watch")]
+    pub fn watch(_: WatchInput) -> Result<Watched, ActivityError> {
         unimplemented!()
     }
     /// Records what an app or rows wait for.

@@ -6,8 +6,9 @@
 pub mod bundles;
 pub mod gates;
 pub mod lanes;
+pub mod readiness;
 
-use crate::contract::{NoteTarget, Reachable, SliceOutcome, StepOutcome};
+use crate::contract::{NoteTarget, Reachable, Ready, SliceOutcome, StepOutcome};
 use model::{
     ids::{ClusterId, RowId},
     plan::Slice,
@@ -44,6 +45,8 @@ pub enum Action {
     },
     /// Wait for a parked cluster on behalf of an app.
     Reachable { cluster: ClusterId, app: String },
+    /// Wait until an app, or the whole context, is ready.
+    Ready { app: Option<String> },
     /// A timer.
     Pause { ms: u64 },
     /// Record what something waits for.
@@ -60,6 +63,7 @@ pub enum Action {
 pub enum Done {
     Step(StepOutcome),
     Reachable(Reachable),
+    Ready(Ready),
     Slice(SliceOutcome),
     /// A timer fired, a note was written.
     Fired,
@@ -77,7 +81,7 @@ pub trait Driver {
     /// Start nothing more; what is in flight still ends.
     fn stop(&mut self);
     fn stopping(&self) -> bool;
-    /// Nothing in flight and nothing more to start.
+    /// Nothing in flight that matters and nothing more to start.
     fn finished(&self) -> bool;
     /// A row failed for good, now or earlier.
     fn failed(&self) -> bool;

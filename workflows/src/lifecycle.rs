@@ -4,9 +4,9 @@
 use crate::{
     contract::{
         AppWork, Begin, BeginInput, Defs, Fenced, OutlineInput, Permit, ProveInput, Reachable,
-        ReachableInput, Settle, SliceInput, SliceOutcome, Wake, Work,
+        ReachableInput, Settle, SliceInput, SliceOutcome, Wake, WatchInput, Watched, Work,
     },
-    drive::{bundles::Bundles, lanes::Lanes},
+    drive::{bundles::Bundles, lanes::Lanes, readiness::Readiness},
     limits,
     perform::{self, Drive, Ended, sure},
 };
@@ -126,6 +126,48 @@ impl Slice {
     }
 }
 
+/// Watches a cluster until nobody wants it any more; one per cluster, by its id.
+#[workflow]
+pub struct Watch {
+    input: WatchInput,
+    wanted: u32,
+}
+
+#[workflow_methods]
+impl Watch {
+    #[init]
+    pub fn new(_: &WorkflowContextView, input: WatchInput) -> Self {
+        Self { input, wanted: 0 }
+    }
+
+    #[run(name = "Watch")]
+    pub async fn run(ctx: &mut WorkflowContext<Self>) -> WorkflowResult<()> {
+        let input = ctx.state(|w| w.input.clone());
+        loop {
+            let asked = ctx.state(|w| w.wanted);
+            let token = WorkflowCancellationToken::new();
+            let options = perform::watching(&token);
+            match ctx
+                .execute_activity(Defs::watch, input.clone(), options)
+                .await
+            {
+                // A signal that came meanwhile may be about a context that it did not see.
+                Ok(Watched::Unwanted) if ctx.state(|w| w.wanted) == asked => return Ok(()),
+                Ok(_) => {}
+                Err(_) => perform::pause(ctx, limits::PROBE_MAX).await,
+            }
+            if ctx.continue_as_new_suggested() {
+                ctx.continue_as_new(input.clone(), ContinueAsNewOptions::default())?;
+            }
+        }
+    }
+
+    #[signal(name = "wanted")]
+    pub fn wanted(&mut self, _: &mut SyncWorkflowContext<Self>, _: WatchInput) {
+        self.wanted += 1;
+    }
+}
+
 /// A workflow type that hears when the goal moves.
 pub trait Hears: 'static {
     /// A newer goal than `fence`'s was signalled.
@@ -219,6 +261,13 @@ async fn turn<W: Hears>(ctx: &WorkflowContext<W>, wake: &Wake, work: Work) -> Se
             Proven::Superseded => return Settle::Moved,
         }
     }
+    if work.wait_ready && !ended.failed {
+        let moved = moved(ctx, work.fence);
+        let waited = perform::run(ctx, &drive, &mut Readiness::default(), moved).await;
+        if waited.superseded {
+            return Settle::Moved;
+        }
+    }
     sure(ctx, || Defs::settle, fenced)
         .await
         .unwrap_or(Settle::Unfinished)
@@ -236,24 +285,30 @@ fn order_in_slices(goal: Goal, apps: &[AppWork]) -> Vec<AppWork> {
     apps.iter().map(bare).collect()
 }
 
+/// Completes when a newer goal than `fence`'s is signalled.
+fn moved<W: Hears>(
+    ctx: &WorkflowContext<W>,
+    fence: Fence,
+) -> impl Future<Output = ()> + 'static + use<W> {
+    let ctx = ctx.clone();
+    let token = WorkflowCancellationToken::new();
+    async move {
+        let options = WaitConditionOptions::builder()
+            .cancellation_token(token)
+            .build();
+        let _ = ctx
+            .wait_condition_with_options(|w| w.moved(fence), options)
+            .await;
+    }
+}
+
 async fn inline_or_sliced<W: Hears>(
     ctx: &WorkflowContext<W>,
     drive: &Drive,
     apps: Vec<AppWork>,
     inline: Option<model::plan::Outline>,
 ) -> Ended {
-    let moved = {
-        let (ctx, fence) = (ctx.clone(), drive.fenced.fence);
-        let token = WorkflowCancellationToken::new();
-        async move {
-            let options = WaitConditionOptions::builder()
-                .cancellation_token(token)
-                .build();
-            let _ = ctx
-                .wait_condition_with_options(|w| w.moved(fence), options)
-                .await;
-        }
-    };
+    let moved = moved(ctx, drive.fenced.fence);
     match inline {
         Some(outline) => {
             perform::run(

@@ -49,6 +49,17 @@ pub const PROOF_CLUSTERS: usize = 32;
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(20);
 pub const CHECK_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Looks at readiness that is waited for: first and longest pause.
+pub const READY_LOOK: Duration = Duration::from_millis(250);
+pub const READY_LOOK_MAX: Duration = Duration::from_secs(1);
+/// A watcher goes on elsewhere after so long, so that workers that came later get their share.
+pub const WATCH_ROUND: Duration = Duration::from_secs(30 * 60);
+pub const WATCH_START_TO_CLOSE: Duration = Duration::from_secs(35 * 60);
+/// A watcher whose worker died begins anew elsewhere after so long.
+pub const WATCH_HEARTBEAT: Duration = Duration::from_secs(5);
+/// A watcher that gave no sign of life for so long is started again.
+pub const WATCH_STALE: Duration = Duration::from_secs(15);
+
 /// Probing of a parked cluster: first interval, factor, longest interval.
 pub const PROBE_INITIAL: Duration = Duration::from_secs(1);
 pub const PROBE_BACKOFF: f64 = 2.0;

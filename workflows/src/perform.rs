@@ -2,7 +2,10 @@
 
 use crate::{
     completions::Completions,
-    contract::{AppWork, Defs, Fenced, NoteInput, ReachableInput, SliceInput, Step, StepOutcome},
+    contract::{
+        AppWork, Defs, Fenced, NoteInput, ReachableInput, ReadyInput, SliceInput, Step,
+        StepOutcome,
+    },
     drive::{Act, Action, Done, Driver, Flight},
     lifecycle::Slice,
     limits,
@@ -50,8 +53,10 @@ pub async fn run<W: 'static>(
         None
     }));
     let mut results = 0_u32;
+    let mut in_flight = 0_usize;
     loop {
         while let Some((flight, action)) = driver.next() {
+            in_flight += 1;
             flights.push(Box::pin(perform(
                 ctx.clone(),
                 drive.clone(),
@@ -64,7 +69,10 @@ pub async fn run<W: 'static>(
             break;
         }
         match flights.next().await {
-            Some(Some((flight, done))) => driver.done(flight, done),
+            Some(Some((flight, done))) => {
+                in_flight -= 1;
+                driver.done(flight, done);
+            }
             Some(None) => driver.stop(),
             None => break,
         }
@@ -79,6 +87,17 @@ pub async fn run<W: 'static>(
         if results.is_multiple_of(limits::RESULTS_PER_TASK) {
             // Ends the task: the markers of one task travel in one message.
             pause(ctx, Duration::from_millis(1)).await;
+        }
+    }
+    // What is waited for on behalf of apps that will not start: nobody needs it any more.
+    if in_flight > 0 && !token.is_cancelled() {
+        token.cancel_with_reason("nobody waits for it any more");
+    }
+    while in_flight > 0 {
+        match flights.next().await {
+            Some(Some(_)) => in_flight -= 1,
+            Some(None) => driver.stop(),
+            None => break,
         }
     }
     Ended {
@@ -174,6 +193,20 @@ async fn perform<W: 'static>(
                 .await
             {
                 Ok(outcome) => Done::Reachable(outcome),
+                Err(_) => Done::Lost,
+            }
+        }
+        Action::Ready { app } => {
+            let input = ReadyInput {
+                context: fenced.context,
+                fence: fenced.fence,
+                app,
+            };
+            match ctx
+                .execute_activity(Defs::ready, input, waiting(&token))
+                .await
+            {
+                Ok(outcome) => Done::Ready(outcome),
                 Err(_) => Done::Lost,
             }
         }
@@ -289,6 +322,17 @@ fn regular(retry: &RetryPolicy, token: &WorkflowCancellationToken) -> ActivityOp
 
 pub fn waiting(token: &WorkflowCancellationToken) -> ActivityOptions {
     ActivityOptions::with_start_to_close_timeout(limits::AWAIT_START_TO_CLOSE)
+        .task_queue(limits::WATCH_QUEUE)
+        .retry_policy(own_retry())
+        .cancellation_type(ActivityCancellationType::TryCancel)
+        .cancellation_token(token.clone())
+        .build()
+}
+
+/// A long activity that says that it is alive.
+pub fn watching(token: &WorkflowCancellationToken) -> ActivityOptions {
+    ActivityOptions::with_start_to_close_timeout(limits::WATCH_START_TO_CLOSE)
+        .heartbeat_timeout(limits::WATCH_HEARTBEAT)
         .task_queue(limits::WATCH_QUEUE)
         .retry_policy(own_retry())
         .cancellation_type(ActivityCancellationType::TryCancel)

@@ -3,11 +3,14 @@
 use super::{
     access::{self, Access},
     answer::{Answer, NetError, Stage},
+    dial::Target,
     discovery::Discovery,
     gate::Window,
     pool::{Pool, Slot},
 };
+use bytes::Bytes;
 use http::Request;
+use http_body_util::Full;
 use model::failure::Certainty;
 use std::{
     sync::{
@@ -221,6 +224,21 @@ impl Link {
     /// The kubeconfig asks for no verification of the server.
     pub fn unverified(&self) -> bool {
         self.access.unverified
+    }
+
+    pub(super) fn target(&self) -> &Target {
+        self.pool.target()
+    }
+
+    pub(super) async fn complete(
+        &self,
+        request: Request<Vec<u8>>,
+    ) -> Result<Request<Full<Bytes>>, NetError> {
+        self.access.complete(request).await
+    }
+
+    pub(super) fn beat(&self) {
+        self.pulse.beat();
     }
 
     pub fn reap(&self) {

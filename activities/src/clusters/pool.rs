@@ -51,6 +51,11 @@ impl Pool {
         })
     }
 
+    /// Where the connections go, for one that is none of the pool's.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// Waits for a slot, then for a connection that is up.
     pub async fn slot(self: &Arc<Self>, weight: u32, within: Duration) -> Result<Slot, NetError> {
         let permit = self.permit(weight).await?;

@@ -7,6 +7,7 @@ pub mod status;
 use model::{
     failure::Failure,
     ids::{ClusterId, DigRef},
+    readiness::Readiness,
     row::Connectivity,
     state::{ContextState, DigState, Goal, ResourceState},
     text::quoted,
@@ -165,6 +166,17 @@ pub fn cluster_id(text: &str) -> Result<ClusterId, Status> {
                 format!("{error}; write PROVIDER+NAME"),
             )
         })
+}
+
+/// `NotReady`, in any case.
+pub fn readiness(text: &str) -> Result<Readiness, Status> {
+    text.parse().map_err(|_| {
+        errors::invalid_field(
+            "the request",
+            "filter.ready_status",
+            format!("{text:?} is not known; write Ready, NotReady or NotPresent"),
+        )
+    })
 }
 
 #[cfg(test)]

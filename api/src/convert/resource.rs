@@ -1,6 +1,10 @@
 //! Clusters, composite apps, deployment intent groups.
 
-use super::{connectivity, context_state, counts, dig_state, failure, status::verbs, time};
+use super::{
+    connectivity, context_state, counts, dig_state, failure,
+    status::{ready_counts, verbs},
+    time,
+};
 use model::document::{Cluster, CompositeApp, Dig};
 use proto::v1;
 use store::{Change, ClusterRow, DocumentResult, Summary, Versioned};
@@ -85,7 +89,7 @@ pub fn dig(summary: &Summary, problem: String, document_json: String) -> v1::Dep
         pending_changes: dig.pending_changes,
         counts: Some(counts(&summary.counts)),
         total: summary.counts.values().sum(),
-        ready: None,
+        ready: ready_counts(summary),
         problem,
         allowed_verbs: verbs(dig),
         composite_app: dig.doc.app.name.clone(),

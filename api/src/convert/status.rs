@@ -5,11 +5,12 @@ use crate::{shared::Trouble, status::Untaken};
 use model::{
     failure::next_step,
     ids::ResourceKey,
-    row::Row,
-    state::{DigEvent, allowed_verbs},
+    readiness::Readiness,
+    state::{ContextState, DigEvent, allowed_verbs},
 };
 use proto::v1;
-use store::{Accepted, Action, BundleCounts, DigRow, EventRow, Problem, Summary};
+use std::collections::BTreeMap;
+use store::{Accepted, Action, BundleCounts, DigRow, EventRow, Problem, StatusRow, Summary};
 
 pub fn accepted(accepted: &Accepted) -> v1::LifecycleResponse {
     v1::LifecycleResponse {
@@ -60,10 +61,34 @@ pub fn head(
         }),
         actions: summary.actions.iter().map(action).collect(),
         deployed_counts: Some(counts(&summary.counts)),
-        ready_counts: None,
-        ready_as_of: None,
+        ready_counts: ready_counts(summary),
+        ready_as_of: summary.ready_as_of_ms.map(time),
         problems,
         apps: apps(summary, keep),
+    }
+}
+
+/// A life that has ended is not looked after.
+fn is_watched(summary: &Summary) -> bool {
+    let context = summary.dig.context.as_ref();
+    context.is_some_and(|context| context.state != ContextState::Terminated)
+}
+
+/// The readiness of all resources; absent where there is nothing to be watched.
+pub fn ready_counts(summary: &Summary) -> Option<v1::ReadyCounts> {
+    let mut all = BTreeMap::new();
+    for (readiness, n) in summary.by_bundle.iter().flat_map(|bundle| &bundle.ready) {
+        *all.entry(*readiness).or_default() += *n;
+    }
+    is_watched(summary).then(|| of_readiness(&all))
+}
+
+fn of_readiness(counts: &BTreeMap<Readiness, i64>) -> v1::ReadyCounts {
+    let of = |readiness| counts.get(&readiness).copied().unwrap_or(0);
+    v1::ReadyCounts {
+        ready: of(Readiness::Ready),
+        not_ready: of(Readiness::NotReady),
+        not_present: of(Readiness::NotPresent),
     }
 }
 
@@ -91,6 +116,7 @@ fn apps(summary: &Summary, keep: impl Fn(&BundleCounts) -> bool) -> Vec<v1::AppS
             cluster: bundle.cluster.to_string(),
             connectivity: connectivity(bundle.connectivity).into(),
             deployed_counts: Some(counts(&bundle.counts)),
+            ready_counts: is_watched(summary).then(|| of_readiness(&bundle.ready)),
         };
         match apps.last_mut() {
             Some(app) if app.name == bundle.app => app.clusters.push(cluster),
@@ -119,7 +145,8 @@ fn action(action: &Action) -> v1::Action {
     }
 }
 
-pub fn resource(row: &Row) -> v1::Resource {
+pub fn resource(shown: &StatusRow) -> v1::Resource {
+    let row = &shown.row;
     v1::Resource {
         row: row.id,
         app: row.app.clone(),
@@ -131,7 +158,8 @@ pub fn resource(row: &Row) -> v1::Resource {
         name: row.key.name.clone(),
         goal: goal(row.goal).into(),
         deployed_status: resource_state(row.state).into(),
-        ready_status: String::new(),
+        ready_status: shown.readiness.to_string(),
+        ready_reason: shown.reason.as_ref().map(failure),
         attempts: row.attempts,
         since: Some(time(row.since_ms)),
         next_attempt_at: row.next_attempt_ms.map(time),

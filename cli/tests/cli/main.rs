@@ -480,7 +480,7 @@ async fn status_in_json_has_every_field_of_the_contract() {
     let resource = &status["apps"][0]["clusters"][0]["resources"][0];
     assert_eq!(
         keys(resource),
-        "attempts blockedBy deployedStatus goal group kept kind lastError name namespace nextAttemptAt readyStatus since version"
+        "attempts blockedBy deployedStatus goal group kept kind lastError name namespace nextAttemptAt readyReason readyStatus since version"
     );
     assert_eq!(resource["since"], "2023-11-14T22:13:20.005Z");
     for absent in [

@@ -2,7 +2,7 @@
 
 use super::{
     App, AppRef, Cluster, CompositeApp, Dependency, Dig, DocumentError, Existing, OnFailure,
-    OpStatus, Placement, Policy, Retry, Selector,
+    OpStatus, Placement, Policy, Retry, Selector, WaitFor,
     fields::{Fields, Place, Result},
     names::{check_label, is_label_text, is_name},
 };
@@ -188,16 +188,15 @@ fn app(fields: &mut Fields<'_>) -> Result<App> {
     let mut depends_on = Vec::new();
     for mut item in fields.list("dependsOn")? {
         let app = item.required("app")?;
-        let status = item.word("opStatus", &["Deployed", "Ready"])?;
-        if status == "Ready" {
-            let next = "write opStatus: Deployed";
-            return Err(item.refuse("opStatus", "Ready is not built yet", next));
-        }
+        let op_status = match item.word("opStatus", &["Deployed", "Ready"])? {
+            "Ready" => OpStatus::Ready,
+            _ => OpStatus::Deployed,
+        };
         let wait_ms = item.duration("wait")?.unwrap_or(0);
         item.finish()?;
         depends_on.push(Dependency {
             app,
-            op_status: OpStatus::Deployed,
+            op_status,
             wait_ms,
         });
     }
@@ -344,10 +343,10 @@ fn policy(fields: &mut Fields<'_>) -> Result<Policy> {
         "FailFast" => OnFailure::FailFast,
         _ => OnFailure::Continue,
     };
-    if fields.word("waitFor", &["Applied", "Ready"])? == "Ready" {
-        let next = "write waitFor: Applied";
-        return Err(fields.refuse("waitFor", "Ready is not built yet", next));
-    }
+    let wait_for = match fields.word("waitFor", &["Applied", "Ready"])? {
+        "Ready" => WaitFor::Ready,
+        _ => WaitFor::Applied,
+    };
     let existing = match fields.word("existing", &["Refuse", "Adopt"])? {
         "Adopt" => Existing::Adopt,
         _ => Existing::Refuse,
@@ -356,18 +355,20 @@ fn policy(fields: &mut Fields<'_>) -> Result<Policy> {
     let mut nested = fields.mapping("retry")?;
     let retry = retry(&mut nested)?;
     nested.finish()?;
-    let delete_timeout_ms = fields
-        .duration("deleteTimeout")?
-        .unwrap_or(Policy::default().delete_timeout_ms);
-    if delete_timeout_ms == 0 {
-        return Err(fields.refuse("deleteTimeout", "must not be 0", "write it as in 10m"));
-    }
+    let mut timeout = |field: &'static str, default: u64| match fields.duration(field)? {
+        Some(0) => Err(fields.refuse(field, "must not be 0", "write it as in 10m")),
+        given => Ok(given.unwrap_or(default)),
+    };
+    let delete_timeout_ms = timeout("deleteTimeout", Policy::default().delete_timeout_ms)?;
+    let ready_timeout_ms = timeout("readyTimeout", Policy::default().ready_timeout_ms)?;
     Ok(Policy {
         on_failure,
         existing,
         force_conflicts,
         retry,
         delete_timeout_ms,
+        wait_for,
+        ready_timeout_ms,
     })
 }
 

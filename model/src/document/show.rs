@@ -1,6 +1,8 @@
 //! Documents as users write them, so that what is shown can be applied again.
 
-use super::{Cluster, CompositeApp, Dig, Existing, OnFailure, OpStatus, Selector, duration_text};
+use super::{
+    Cluster, CompositeApp, Dig, Existing, OnFailure, OpStatus, Selector, WaitFor, duration_text,
+};
 use serde_json::{Map, Value, json};
 
 /// `kind: Cluster`, with the path of the kubeconfig rather than its content.
@@ -95,6 +97,10 @@ pub fn show_dig(dig: &Dig) -> Value {
         Existing::Refuse => "Refuse",
         Existing::Adopt => "Adopt",
     };
+    let wait_for = match policy.wait_for {
+        WaitFor::Applied => "Applied",
+        WaitFor::Ready => "Ready",
+    };
     let backoff = if policy.retry.backoff.fract() == 0.0 {
         json!(policy.retry.backoff as i64)
     } else {
@@ -110,7 +116,7 @@ pub fn show_dig(dig: &Dig) -> Value {
             "placement": placement,
             "policy": {
                 "onFailure": on_failure,
-                "waitFor": "Applied",
+                "waitFor": wait_for,
                 "existing": existing,
                 "forceConflicts": policy.force_conflicts,
                 "retry": {
@@ -120,6 +126,7 @@ pub fn show_dig(dig: &Dig) -> Value {
                     "maxElapsed": policy.retry.max_elapsed_ms.map(duration_text),
                 },
                 "deleteTimeout": duration_text(policy.delete_timeout_ms),
+                "readyTimeout": duration_text(policy.ready_timeout_ms),
             },
         },
     })

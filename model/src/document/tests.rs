@@ -36,11 +36,12 @@ spec:
     anyOf: [{label: tier=edge}]
   policy:
     onFailure: FailFast
-    waitFor: Applied
+    waitFor: ready
     existing: Adopt
     forceConflicts: true
     retry: {initialInterval: 500ms, backoff: 1.5, maxInterval: 1m30s, maxElapsed: null}
     deleteTimeout: 10m
+    readyTimeout: 90s
 ";
 
 fn documents(text: &str) -> Result<Vec<Document>, DocumentError> {
@@ -75,6 +76,8 @@ fn the_documents_of_the_contract_are_read() {
     assert_eq!(dig.policy.retry.max_interval_ms, 90_000);
     assert_eq!(dig.policy.on_failure, OnFailure::FailFast);
     assert_eq!(dig.policy.existing, Existing::Adopt);
+    assert_eq!(dig.policy.wait_for, WaitFor::Ready);
+    assert_eq!(dig.policy.ready_timeout_ms, 90_000);
     assert_eq!(dig.placement[0].all_of.len(), 2);
 }
 
@@ -145,19 +148,19 @@ fn mistakes_are_named_with_file_document_field_cause_and_next_step() {
         (apps(&format!("[{x}, dependson: []}}]")), "spec.apps[0].dependson: is not known; write dependsOn, or remove it; known here: name, manifests, dependsOn"),
         (apps(&format!("[{x}, dependsOn: [{{app: x}}]}}]")), "spec.apps[0].dependsOn[0].app: app x depends on itself; remove it"),
         (apps(&format!("[{x}, dependsOn: [{{app: z}}]}}]")), "spec.apps[0].dependsOn[0].app: there is no app \"z\"; name an app of this composite app"),
-        (apps(&format!("[{x}, dependsOn: [{{app: z, opStatus: rEaDy}}]}}]")), "spec.apps[0].dependsOn[0].opStatus: Ready is not built yet; write opStatus: Deployed"),
         (apps(&format!("[{x}, dependsOn: [{{app: z, opStatus: Done}}]}}]")), "spec.apps[0].dependsOn[0].opStatus: \"Done\" is not known; write Deployed or Ready"),
         (apps(&format!("[{x}, dependsOn: [{{app: z, wait: 5}}]}}]")), "spec.apps[0].dependsOn[0].wait: must be a duration, found a number; write it with a unit, as in 500ms, 5s, 10m"),
         (apps(&format!("[{x}, dependsOn: [{{app: y}}]}}, {{name: y, manifests: [m], dependsOn: [{{app: x}}]}}]")), "spec.apps: apps depend on each other in a cycle: x → y → x; remove one of the dependencies"),
         (dig("policy: {onFailure: Abort}"), "spec.policy.onFailure: \"Abort\" is not known; write Continue or FailFast"),
-        (dig("policy: {waitFor: Ready}"), "spec.policy.waitFor: Ready is not built yet; write waitFor: Applied"),
+        (dig("policy: {waitFor: Healthy}"), "spec.policy.waitFor: \"Healthy\" is not known; write Applied or Ready"),
+        (dig("policy: {readyTimeout: 0s}"), "spec.policy.readyTimeout: must not be 0; write it as in 10m"),
         (dig("policy: {existing: Maybe}"), "spec.policy.existing: \"Maybe\" is not known; write Refuse or Adopt"),
         (dig("policy: {forceConflicts: 'yes'}"), "spec.policy.forceConflicts: must be true or false, found text; write true or false"),
         (dig("policy: {retry: {maxElapsed: soon}}"), "spec.policy.retry.maxElapsed: \"soon\" is no duration; write it as in 500ms, 5s, 10m, 1h30m"),
         (dig("policy: {retry: {backoff: 0.5}}"), "spec.policy.retry.backoff: must be from 1 to 100; write it as in 2"),
         (dig("policy: {retry: {initialInterval: 0s}}"), "spec.policy.retry.initialInterval: must not be 0; write it as in 1s"),
         (dig("policy: {retry: {initialInterval: 5s, maxInterval: 1s}}"), "spec.policy.retry.maxInterval: must not be less than initialInterval; make it longer"),
-        (dig("policy: {timeout: 5s}"), "spec.policy.timeout: is not known; remove it; known here: onFailure, waitFor, existing, forceConflicts, retry, deleteTimeout"),
+        (dig("policy: {timeout: 5s}"), "spec.policy.timeout: is not known; remove it; known here: onFailure, waitFor, existing, forceConflicts, retry, deleteTimeout, readyTimeout"),
         (dig("namespace: A"), "spec.namespace: \"A\" is no valid namespace; use lower-case letters, digits and '-', at most 63"),
         (dig("placement: [{app: x, allOf: [{label: us}]}]"), "spec.placement[0].allOf[0].label: \"us\" is no label; write it as key=value"),
         (dig("placement: [{app: x, allOf: [{cluster: +}]}]"), "spec.placement[0].allOf[0].cluster: \"+\" names no cluster; write it as provider+name"),

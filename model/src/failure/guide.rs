@@ -294,6 +294,20 @@ pub const GUIDES: &[Guide] = &[
         next: "nothing, unless it lasts: see what the cluster waits for (`kubectl get -o yaml`)",
     },
     Guide {
+        code: "notReady",
+        sees: "0 of 2 replicas are available; the job failed …; condition Ready is False: REASON",
+        means: "the object is applied, and says of itself that it is not (yet) as it should be, as kstatus reads it",
+        does: "goes on watching; an instantiate with waitFor: Ready fails after policy.readyTimeout, or when a Job failed; a dependent waits",
+        next: "see what the object says of itself (`kubectl describe`); Muster notices by itself when it is ready; if the instantiate failed for it, then `muster retry`",
+    },
+    Guide {
+        code: "notPresent",
+        sees: "is not on the cluster any more, or lost Muster's labels",
+        means: "somebody deleted the object, or took Muster's labels off it",
+        does: "says so as soon as the watch does; does not put it back",
+        next: "terminate and instantiate again, or put the object back",
+    },
+    Guide {
         code: "lateRequest",
         sees: "a lost request may still arrive",
         means: "an apply was sent and its answer was lost; an absence proves nothing until it can no longer arrive",

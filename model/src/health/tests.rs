@@ -54,7 +54,7 @@ fn counts_fold_into_the_contexts_event() {
         (counts(5, 0, 0, 1), Fold::Unfinished),
         (counts(5, 0, 1, 0), Fold::Unfinished),
     ] {
-        assert_eq!(fold(counts), want, "{counts:?}");
+        assert_eq!(fold(counts, Wait::Over), want, "{counts:?}");
     }
 }
 
@@ -121,9 +121,9 @@ proptest! {
         let all = counts.reached + counts.failed + counts.held_back + counts.open;
         prop_assert_eq!(all, states.len() as u64);
         let arrived = states.iter().all(|state| state.is_target(goal));
-        prop_assert_eq!(fold(counts) == Fold::Settled, arrived);
+        prop_assert_eq!(fold(counts, Wait::Over) == Fold::Settled, arrived);
         let failed = states.contains(&ResourceState::Failed(goal));
-        if fold(counts) == Fold::SettledFailed {
+        if fold(counts, Wait::Over) == Fold::SettledFailed {
             prop_assert!(failed);
             prop_assert!(!states.contains(&ResourceState::Retrying(goal)));
         }

@@ -14,5 +14,6 @@ mod load;
 mod outcomes;
 mod postgres;
 mod random;
+mod readiness;
 mod sealed;
 mod status;

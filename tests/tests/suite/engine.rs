@@ -153,6 +153,7 @@ impl Fake {
             inline: Some(Outline {
                 bundles: bundles.into_values().collect(),
             }),
+            wait_ready: false,
             clusters: 3,
         }))
     }

@@ -522,8 +522,8 @@ async fn status_names_cluster_object_cause_and_next_step_of_every_failure() {
 }
 
 /// Caused in [`engine`], or by the tests of `model` (what an answer means), `activities` (what a
-/// look, an attempt and a delete see) and `store` (probes).
-const ELSEWHERE: [&str; 21] = [
+/// look, an attempt and a delete see), `store` (probes) and the suite [`readiness`](super::readiness).
+const ELSEWHERE: [&str; 23] = [
     "temporalUnreachable",
     "noWorker",
     "storeLocked",
@@ -545,6 +545,8 @@ const ELSEWHERE: [&str; 21] = [
     "failFast",
     "gone",
     "store",
+    "notReady",
+    "notPresent",
 ];
 
 /// `muster cluster check` says the same of the clusters.

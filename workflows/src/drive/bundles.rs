@@ -67,6 +67,11 @@ enum Kind {
         app: usize,
         need: usize,
     },
+    /// Readiness of what an app depends on.
+    Ready {
+        app: usize,
+        need: usize,
+    },
     /// The worker is stopping: end the task before anything else is started.
     Drain,
     Note,
@@ -169,6 +174,9 @@ impl Bundles {
                     GateAction::Perform(a) => (Kind::Note, a),
                     GateAction::Wait { app, need, ms } => {
                         (Kind::Gate { app, need }, Action::Pause { ms })
+                    }
+                    GateAction::Ready { app, need, on } => {
+                        (Kind::Ready { app, need }, Action::Ready { app: Some(on) })
                     }
                 });
             }
@@ -284,6 +292,11 @@ impl Bundles {
         free
     }
 
+    /// Readiness that nobody waits for any more: the app that did will not start.
+    fn is_moot(&self, kind: &Kind) -> bool {
+        matches!(kind, Kind::Ready { app, .. } if self.stopping || self.gates.is_held(*app))
+    }
+
     fn gates_name(&self, bundle: usize) -> String {
         self.gates.name(self.bundles[bundle].app).to_owned()
     }
@@ -334,9 +347,9 @@ impl Driver for Bundles {
     }
 
     fn finished(&self) -> bool {
-        self.flights.is_empty()
+        (self.flights.values()).all(|kind| self.is_moot(kind))
             && (self.stopping
-                || (self.ready.is_empty()
+                || (self.ready.iter().all(|(kind, _)| self.is_moot(kind))
                     && self
                         .bundles
                         .iter()

@@ -3,10 +3,15 @@
 
 use super::Action;
 use crate::contract::{AppWork, NoteTarget};
+use model::document::OpStatus;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Need {
     Unmet,
+    /// Its apply is done, its readiness is waited for.
+    Unready,
+    /// Done and ready as wanted.
+    Done,
     /// Met, but its `wait` has not passed.
     Waiting,
     Met,
@@ -24,6 +29,8 @@ enum Gate {
 struct App {
     name: String,
     needs: Vec<(usize, u64, Need)>,
+    /// Which of them must be ready, not only deployed.
+    ready: Vec<bool>,
     /// Bundles or lanes that have not ended.
     open: usize,
     failed: bool,
@@ -53,6 +60,12 @@ pub enum GateAction {
         need: usize,
         ms: u64,
     },
+    /// Ask whether an app is ready; report it with [`Gates::ready`].
+    Ready {
+        app: usize,
+        need: usize,
+        on: String,
+    },
 }
 
 impl Gates {
@@ -66,8 +79,17 @@ impl Gates {
                 .filter_map(|d| index(&d.app).map(|j| (j, d.wait_ms, Need::Unmet)))
                 .collect()
         };
+        let ready_of = |i: usize| -> Vec<bool> {
+            apps[i]
+                .depends_on
+                .iter()
+                .filter(|d| index(&d.app).is_some())
+                .map(|d| d.op_status == OpStatus::Ready)
+                .collect()
+        };
         let apps = (0..apps.len())
             .map(|i| App {
+                ready: ready_of(i),
                 name: apps[i].name.clone(),
                 needs: needs_of(i),
                 open: units[i],
@@ -97,9 +119,18 @@ impl Gates {
         self.apps[app].needs.iter().map(|n| n.0)
     }
 
+    /// The name of the app behind a need.
+    pub fn needed(&self, app: usize, need: usize) -> &str {
+        &self.apps[self.apps[app].needs[need].0].name
+    }
+
     pub fn unit_ended(&mut self, app: usize, failed: bool) {
         self.apps[app].open -= 1;
         self.apps[app].failed |= failed;
+    }
+
+    pub fn ready(&mut self, app: usize, need: usize) {
+        self.apps[app].needs[need].2 = Need::Done;
     }
 
     pub fn waited(&mut self, app: usize, need: usize) {
@@ -125,9 +156,17 @@ impl Gates {
                 }
                 for n in 0..self.apps[i].needs.len() {
                     let (on, ms, state) = self.apps[i].needs[n];
-                    if state == Need::Unmet && self.apps[on].ended() {
-                        // An app with nothing left to do waits for nobody.
-                        let idle = self.apps[i].open == 0;
+                    // An app with nothing left to do waits for nobody.
+                    let idle = self.apps[i].open == 0;
+                    let ended = state == Need::Unmet && self.apps[on].ended();
+                    if ended && self.apps[i].ready[n] && !idle {
+                        self.apps[i].needs[n].2 = Need::Unready;
+                        out.push(GateAction::Ready {
+                            app: i,
+                            need: n,
+                            on: self.apps[on].name.clone(),
+                        });
+                    } else if ended || state == Need::Done {
                         self.apps[i].needs[n].2 = if ms == 0 || idle {
                             Need::Met
                         } else {
@@ -151,7 +190,8 @@ impl Gates {
                 } else if !self.apps[i].noted && self.apps[i].open > 0 {
                     self.apps[i].noted = true;
                     let names: Vec<_> = self.needs(i).map(|n| self.apps[n].name.as_str()).collect();
-                    let text = format!("app {}: not deployed yet", names.join(", "));
+                    let until = if self.apps[i].ready.contains(&true) { "ready" } else { "deployed" };
+                    let text = format!("app {}: not {until} yet", names.join(", "));
                     out.push(self.note(i, Some(text)));
                 }
             }

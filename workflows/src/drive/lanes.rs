@@ -5,7 +5,7 @@ use super::{
     Action, Done, Driver, Flight,
     gates::{GateAction, Gates},
 };
-use crate::contract::AppWork;
+use crate::contract::{AppWork, Ready};
 use model::{plan::Slice, state::Goal};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -25,8 +25,18 @@ struct LaneRun {
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    Slice { lane: usize },
-    Gate { app: usize, need: usize },
+    Slice {
+        lane: usize,
+    },
+    Gate {
+        app: usize,
+        need: usize,
+    },
+    /// Readiness of what an app depends on.
+    Ready {
+        app: usize,
+        need: usize,
+    },
     Note,
 }
 
@@ -86,6 +96,9 @@ impl Lanes {
                     GateAction::Wait { app, need, ms } => {
                         (Kind::Gate { app, need }, Action::Pause { ms })
                     }
+                    GateAction::Ready { app, need, on } => {
+                        (Kind::Ready { app, need }, Action::Ready { app: Some(on) })
+                    }
                 });
             }
             for lane in &mut self.lanes {
@@ -109,6 +122,11 @@ impl Lanes {
                 again = true;
             }
         }
+    }
+
+    /// Readiness that nobody waits for any more: the app that did will not start.
+    fn is_moot(&self, kind: &Kind) -> bool {
+        matches!(kind, Kind::Ready { app, .. } if self.stopping || self.gates.is_held(*app))
     }
 
     fn start(&mut self, kind: Kind, action: Action) -> Option<(Flight, Action)> {
@@ -157,6 +175,17 @@ impl Driver for Lanes {
                 }
             }
             Kind::Gate { app, need } => self.gates.waited(app, need),
+            Kind::Ready { app, need } => match done {
+                Done::Ready(Ready::Superseded) => self.stopping = true,
+                Done::Ready(Ready::Yes) => self.gates.ready(app, need),
+                // Asked again: only a readiness that was seen opens a gate.
+                _ => self.ready.push_back((
+                    Kind::Ready { app, need },
+                    Action::Ready {
+                        app: Some(self.gates.needed(app, need).to_owned()),
+                    },
+                )),
+            },
             Kind::Note => {}
         }
         if !self.stopping {
@@ -173,9 +202,9 @@ impl Driver for Lanes {
     }
 
     fn finished(&self) -> bool {
-        self.flights.is_empty()
+        (self.flights.values()).all(|kind| self.is_moot(kind))
             && (self.stopping
-                || (self.ready.is_empty()
+                || (self.ready.iter().all(|(kind, _)| self.is_moot(kind))
                     && self
                         .lanes
                         .iter()
