@@ -12,6 +12,7 @@ mod temporal;
 
 pub mod apply;
 pub mod attempts;
+mod batch;
 pub mod check;
 pub mod clusters;
 pub mod delete;
