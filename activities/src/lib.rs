@@ -7,6 +7,7 @@
 mod activities;
 mod bodies;
 mod config;
+mod manifests;
 mod shared;
 mod temporal;
 

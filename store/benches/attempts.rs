@@ -143,7 +143,10 @@ async fn main() {
             policy: Policy::default(),
         }],
     };
-    store.apply_documents(documents, false, &meta).await.unwrap();
+    store
+        .apply_documents(documents, false, &meta)
+        .await
+        .unwrap();
     store.approve(&dig, &meta).await.unwrap();
     let generations = Generations {
         dig: 1,
@@ -174,7 +177,10 @@ async fn main() {
             let since = Instant::now();
             drive(&store, &context, begun.fence, goal, rows).await;
             let seconds = since.elapsed().as_secs_f64();
-            println!("| {rows} | {goal} | {seconds:.2} | {:.0} |", rows as f64 / seconds);
+            println!(
+                "| {rows} | {goal} | {seconds:.2} | {:.0} |",
+                rows as f64 / seconds
+            );
             let end = store.settle(&context, begun.fence).await.unwrap();
             assert_eq!(end, SettleRow::Settled(settled));
         }
