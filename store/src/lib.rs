@@ -13,6 +13,7 @@ mod attempts;
 mod bulk;
 mod claims;
 mod clusters;
+mod dialect;
 mod documents;
 mod halt;
 mod heads;
