@@ -9,6 +9,7 @@ pub mod control_plane;
 pub mod documents;
 pub mod logs;
 pub mod muster;
+pub mod plain;
 pub mod stack;
 
 pub use client::Dig;
