@@ -139,7 +139,8 @@ fn attempts_part(closes: &[Closing]) -> Part {
 }
 
 fn attempts(part: &str) -> Result<HashMap<i64, Attempt>> {
-    let rows: Vec<(i64, String, i64, &str, String, i64, i64)> = sql::from_json(part)?;
+    type Packed<'a> = (i64, String, i64, &'a str, String, i64, i64);
+    let rows: Vec<Packed> = sql::from_json(part)?;
     rows.into_iter()
         .map(|(id, context, resource, kind, digest, late, closed)| {
             let attempt = Attempt {
@@ -361,7 +362,8 @@ fn unexpired_part<'a>(rows: impl IntoIterator<Item = (&'a ContextId, RowId)>) ->
 }
 
 fn unexpired(part: &str) -> Result<Vec<Unexpired>> {
-    let rows: Vec<(String, RowId, i64, String, i64, &str, i64, i64)> = sql::from_json(part)?;
+    type Packed<'a> = (String, RowId, i64, String, i64, &'a str, i64, i64);
+    let rows: Vec<Packed> = sql::from_json(part)?;
     rows.into_iter()
         .map(
             |(of, row, id, context, fence, kind, effect_until, closed)| {
