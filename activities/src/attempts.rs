@@ -1,6 +1,7 @@
 //! Open, send, close: the one loop every apply and delete goes through (protocol §5).
 
 use crate::{
+    batch,
     clusters::{
         answer::NetError,
         clock::{boot_time, wall_ms},
@@ -12,7 +13,6 @@ use crate::{
     shared::Shared,
     step::{Ended, RowEnd, millis, transient},
 };
-use futures::{StreamExt, stream::FuturesUnordered};
 use model::{
     document::Policy,
     failure::{Certainty, Failure},
@@ -20,7 +20,11 @@ use model::{
     row::Row,
     state::{Goal, ResourceState},
 };
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 use store::{Close, Closed, Opened, StoreError};
 use tokio::time::Instant;
 use workflows::{
@@ -155,7 +159,8 @@ impl Job {
 }
 
 /// Opens, works and closes for every item. Slots are taken first, then as many rows are opened as
-/// there are slots: a row never waits with an open window for a connection.
+/// these slots send well within the window: no row waits with an open window for a connection to
+/// come up, or for what others send.
 ///
 /// `requests` = how many requests one attempt sends one after the other, for its expiry.
 pub async fn drive<I, W, F>(
@@ -199,9 +204,10 @@ where
                 return Ok(());
             }
         };
-        let batch: Vec<(I, u8)> = queue.drain(..slots.len().min(queue.len())).collect();
+        let many = (slots.len() * job.link.rounds()).min(queue.len());
+        let batch: Vec<(I, u8)> = queue.drain(..many).collect();
         let rows: Vec<RowId> = batch.iter().map(|(item, _)| item.row()).collect();
-        let opened = {
+        let (window, answers) = {
             let _opening = job.shared.opening(&step.context).await;
             // The window begins before the open does, so that a slow commit shortens it.
             let window = Window {
@@ -209,18 +215,18 @@ where
                 length: SEND_WINDOW,
             };
             let expiry = millis(job.timeout * requests);
-            let opened = job
+            let answers = job
                 .shared
                 .store
                 .open_attempts(&step.context, step.fence, kind, &rows, expiry)
                 .await?;
-            (window, opened)
+            (window, answers)
         };
-        let (window, opened) = opened;
-        let running = FuturesUnordered::new();
-        for (((item, tries), slot), opened) in batch.into_iter().zip(slots).zip(opened) {
+        let mut opened = Vec::with_capacity(batch.len());
+        let mut tried: HashMap<RowId, u8> = HashMap::with_capacity(batch.len());
+        for ((item, tries), answer) in batch.into_iter().zip(answers) {
             let row_id = item.row();
-            match opened {
+            match answer {
                 Opened::Superseded => ended.outcome.superseded = true,
                 Opened::Done(ResourceState::Failed(_)) => ended.add(row_id, RowEnd::Failed),
                 Opened::Done(_) => ended.add(row_id, RowEnd::Done),
@@ -232,46 +238,23 @@ where
                     row,
                     late_ms,
                 } => {
-                    let turn = Turn {
+                    tried.insert(row_id, tries);
+                    opened.push(batch::Opened {
                         item,
                         row,
-                        window,
+                        attempt,
                         late: Duration::from_millis(late_ms),
-                        slot,
-                    };
-                    let work = work(job.clone(), turn);
-                    running.push(async move { (attempt, row_id, tries, work.await) });
+                    });
                 }
             }
         }
-        let width = running.len().max(1);
-        let mut running = running.ready_chunks(width);
-        while let Some(finished) = running.next().await {
-            let mut closes = Vec::with_capacity(finished.len());
-            for (attempt, row, tries, finish) in finished {
-                let Finish {
-                    certainty,
-                    closed,
-                    uid,
-                    next,
-                } = finish;
-                closes.push(Close {
-                    attempt,
-                    row,
-                    certainty,
-                    result: closed,
-                    uid,
-                });
-                match next {
-                    Next::End(end) => ended.add(row, end),
-                    Next::Reopen(item) if tries < REOPENS => queue.push_back((item, tries + 1)),
-                    Next::Reopen(_) => ended.add(row, RowEnd::Again(LATER)),
-                }
+        for row in batch::run(job, window, slots, opened, &work).await? {
+            let tries = tried.get(&row.row).copied().unwrap_or(0) + u8::from(row.tried);
+            match row.next {
+                Next::End(end) => ended.add(row.row, end),
+                Next::Reopen(item) if tries <= REOPENS => queue.push_back((item, tries)),
+                Next::Reopen(_) => ended.add(row.row, RowEnd::Again(LATER)),
             }
-            job.shared
-                .store
-                .close_attempts(&step.context, step.fence, closes)
-                .await?;
         }
         if ended.outcome.superseded {
             return Ok(());

@@ -2,6 +2,7 @@
 //! that may come back.
 
 mod items;
+pub mod snapshot;
 
 use crate::{
     attempts::{Finish, Job, Turn, drive},
@@ -92,7 +93,13 @@ async fn one(job: Arc<Job>, turn: Turn<DeleteItem>) -> Finish<DeleteItem> {
     };
     // A second round when the object was replaced between GET and DELETE.
     for _ in 0..2 {
-        let read = match item.seen.take() {
+        let listed = item.seen.take();
+        // What a list showed some time ago goes only if it is still as it was seen.
+        let version = listed
+            .as_ref()
+            .map(|meta| meta.version.clone())
+            .filter(|version| !version.is_empty());
+        let read = match listed {
             Some(meta) => Get::There(meta),
             None => get(&job, &mut slot, &api, &namespace, &row).await,
         };
@@ -166,7 +173,14 @@ async fn one(job: Arc<Job>, turn: Turn<DeleteItem>) -> Finish<DeleteItem> {
                 }
             }
         }
-        let request = match request::delete(&api, &namespace, &row.key.name, &meta.uid) {
+        let built = request::delete(
+            &api,
+            &namespace,
+            &row.key.name,
+            &meta.uid,
+            version.as_deref(),
+        );
+        let request = match built {
             Ok(request) => request,
             Err(error) => return job.refused(judge::invalid(error.to_string())),
         };
@@ -191,8 +205,10 @@ async fn one(job: Arc<Job>, turn: Turn<DeleteItem>) -> Finish<DeleteItem> {
                 job.link.discovery.doubt(&api.group, &answer);
                 return judged(&job, &row, judge::read(&answer, Goal::Delete)).with_uid(meta.uid);
             }
-            // The uid precondition failed: look again.
-            Ok(answer) if answer.code == 409 && judge::is_uid_mismatch(&answer) => {}
+            // A precondition failed: look again.
+            Ok(answer)
+                if answer.code == 409 && (version.is_some() || judge::is_uid_mismatch(&answer)) => {
+            }
             Ok(answer) => {
                 let mut finish = judged(&job, &row, judge::judge(&answer, Goal::Delete));
                 finish.certainty = judge::certainty(&answer);

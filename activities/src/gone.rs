@@ -21,10 +21,10 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use store::{Close, Closed, Opened, StoreError};
 use tokio::time::Instant;
 
-/// Delays between looks: 0.2 s, doubled up to 5 s.
+/// Delays between looks: 25 ms, doubled up to 5 s. Most of what is waited for goes at once.
 pub fn delay(attempt: u32) -> Duration {
-    let factor = 1_u64 << attempt.saturating_sub(1).min(5);
-    Duration::from_millis((200 * factor).min(5_000))
+    let factor = 1_u64 << attempt.saturating_sub(1).min(8);
+    Duration::from_millis((25 * factor).min(5_000))
 }
 
 /// What came of a look at deletes that are under way.
@@ -228,7 +228,10 @@ mod tests {
 
     #[test]
     fn looks_begin_small_and_grow() {
-        let ms: Vec<_> = (0..9).map(|attempt| delay(attempt).as_millis()).collect();
-        assert_eq!(ms, [200, 200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000]);
+        let ms: Vec<_> = (0..11).map(|attempt| delay(attempt).as_millis()).collect();
+        assert_eq!(
+            ms,
+            [25, 25, 50, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]
+        );
     }
 }

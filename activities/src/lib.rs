@@ -7,11 +7,13 @@
 mod activities;
 mod bodies;
 mod config;
+mod manifests;
 mod shared;
 mod temporal;
 
 pub mod apply;
 pub mod attempts;
+mod batch;
 pub mod check;
 pub mod clusters;
 pub mod delete;

@@ -223,7 +223,7 @@ async fn chase(
         .into_iter()
         .filter(|(_, meta)| !meta.deleting && meta.owners.is_empty() && !meta.uid.is_empty())
     {
-        if let Ok(request) = request::delete(&api, &meta.namespace, &meta.name, &meta.uid) {
+        if let Ok(request) = request::delete(&api, &meta.namespace, &meta.name, &meta.uid, None) {
             tracing::info!(cluster = %id, kind = %api.kind, namespace = %meta.namespace, name = %meta.name, "deleting what outlived its owner");
             let _ = link.ask(request, within).await;
         }

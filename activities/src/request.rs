@@ -183,8 +183,14 @@ pub fn watch(api: &Api, labels: &str, version: &str, metadata: bool) -> Result<B
     built("watch", &api.plural, request)
 }
 
-/// DELETE of exactly the object with this uid.
-pub fn delete(api: &Api, namespace: &str, name: &str, uid: &str) -> Result<Built, Unbuildable> {
+/// DELETE of exactly the object with this uid; with a version, only while it has that.
+pub fn delete(
+    api: &Api,
+    namespace: &str,
+    name: &str,
+    uid: &str,
+    version: Option<&str>,
+) -> Result<Built, Unbuildable> {
     let propagation = if owns_others(&api.group, &api.kind) {
         PropagationPolicy::Foreground
     } else {
@@ -194,7 +200,7 @@ pub fn delete(api: &Api, namespace: &str, name: &str, uid: &str) -> Result<Built
         propagation_policy: Some(propagation),
         preconditions: Some(Preconditions {
             uid: Some(uid.to_owned()),
-            resource_version: None,
+            resource_version: version.map(str::to_owned),
         }),
         ..DeleteParams::default()
     };
@@ -346,10 +352,14 @@ mod tests {
             ),
         ];
         for (api, policy) in cases {
-            let request = delete(&api, "", "a", "u-1").unwrap();
+            let request = delete(&api, "", "a", "u-1", None).unwrap();
             let body: Value = serde_json::from_slice(request.body()).unwrap();
             assert_eq!(body["preconditions"]["uid"], "u-1", "{}", api.kind);
+            assert_eq!(body["preconditions"]["resourceVersion"], Value::Null);
             assert_eq!(body["propagationPolicy"], policy, "{}", api.kind);
+            let request = delete(&api, "", "a", "u-1", Some("7")).unwrap();
+            let body: Value = serde_json::from_slice(request.body()).unwrap();
+            assert_eq!(body["preconditions"]["resourceVersion"], "7");
         }
     }
 }

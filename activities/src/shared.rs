@@ -1,6 +1,9 @@
 //! What all activities of a process share.
 
-use crate::{clusters::Clusters, config::ActivitiesConfig, watch::desk::Desk};
+use crate::{
+    clusters::Clusters, config::ActivitiesConfig, delete::snapshot::Snapshots,
+    manifests::Manifests, watch::desk::Desk,
+};
 use lru::LruCache;
 use model::ids::{ContextId, Fence};
 use std::{
@@ -18,9 +21,6 @@ const OPENING: usize = 16;
 const OPENING_PER_CONTEXT: usize = 12;
 
 const CONTEXTS: NonZeroUsize = NonZeroUsize::new(512).expect("not zero");
-const MANIFESTS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
-/// Larger manifests are not cached: they would push out many that are used on many clusters.
-const CACHED_MANIFEST: usize = 256 << 10;
 
 /// Store, clusters, limits and caches.
 pub struct Shared {
@@ -34,7 +34,9 @@ pub struct Shared {
     opening: Semaphore,
     opening_per_context: Mutex<HashMap<ContextId, Weak<Semaphore>>>,
     contexts: Mutex<LruCache<(ContextId, Fence), Arc<ContextRow>>>,
-    manifests: Mutex<LruCache<String, Arc<str>>>,
+    manifests: Mutex<Manifests>,
+    /// What steps of large deletes saw.
+    pub snapshots: Snapshots,
     installation: OnceCell<String>,
 }
 
@@ -59,7 +61,8 @@ impl Shared {
             opening: Semaphore::new(OPENING),
             opening_per_context: Mutex::default(),
             contexts: Mutex::new(LruCache::new(CONTEXTS)),
-            manifests: Mutex::new(LruCache::new(MANIFESTS)),
+            manifests: Mutex::default(),
+            snapshots: Snapshots::default(),
             installation: OnceCell::new(),
         }
     }
@@ -125,7 +128,7 @@ impl Shared {
             for digest in digests {
                 match cache.get(digest) {
                     Some(text) => {
-                        found.insert(digest.clone(), text.clone());
+                        found.insert(digest.clone(), text);
                     }
                     None => missing.push(digest.clone()),
                 }
@@ -136,9 +139,7 @@ impl Shared {
             missing.dedup();
             for (digest, text) in self.store.manifests(&missing).await? {
                 let text: Arc<str> = text.into();
-                if text.len() <= CACHED_MANIFEST {
-                    lock(&self.manifests).put(digest.clone(), text.clone());
-                }
+                lock(&self.manifests).put(&digest, &text);
                 found.insert(digest, text);
             }
         }

@@ -268,7 +268,7 @@ impl Activities {
     /// After the DIG's `deleteTimeout` a row is Failed with what it waits for. When it ends before
     /// all are gone, the outcome names every row that is still there.
     /// # Assumptions
-    /// A regular activity: the delays (0.2 s to 5 s) are Temporal's retries.
+    /// A regular activity: the delays (25 ms to 5 s) are Temporal's retries.
     /// # Errors
     /// `finalizers` or `deleting` with a delay, while objects are there.
     #[activity(definition = definitions::Gone)]

@@ -7,8 +7,9 @@
 use crate::{
     Close, Closed, Opened, Result, StoreConfig, claims, halt,
     heads::{self, Head, Lock},
+    resources,
     sheet::{Sheet, With},
-    sql::{self, Columns, args},
+    sql::{self, Part, args},
     writer::{Closing, Open},
 };
 use model::{
@@ -23,7 +24,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// Pause before an absence is looked for again once no late apply is possible any more.
 const AGAIN_MS: i64 = 100;
 
-/// Closes, then opens; the answers of the opens in their order.
+/// Closes, then opens; the answers of the opens in their order. All reads go to the database at
+/// once, and all writes.
 pub(crate) async fn perform<C: ConnectionTrait>(
     db: &C,
     config: &StoreConfig,
@@ -46,21 +48,51 @@ pub(crate) async fn perform<C: ConnectionTrait>(
         true => Lock::Share,
         false => Lock::Update,
     };
-    let mut heads = heads::lean(db, contexts, lock).await?;
-    let of_opens = opens
+    let opened: BTreeSet<(&ContextId, RowId)> = opens
         .iter()
-        .flat_map(|open| open.rows.iter().map(|row| (&open.context, *row)));
-    let of_closes = closes
-        .iter()
-        .flat_map(|close| close.closes.iter().map(|c| (&close.context, c.row)));
-    let wanted: BTreeSet<(&ContextId, RowId)> = of_opens.chain(of_closes).collect();
-    let mut sheet = Sheet::load(db, wanted).await?;
-    close_all(db, &heads, &mut sheet, closes).await?;
+        .flat_map(|open| open.rows.iter().map(|row| (&open.context, *row)))
+        .collect();
+    let mut wanted = opened.clone();
+    let mut watched = opened;
+    for closing in closes {
+        for close in &closing.closes {
+            wanted.insert((&closing.context, close.row));
+            if matches!(close.result, Closed::Gone) {
+                watched.insert((&closing.context, close.row));
+            }
+        }
+    }
+    let mut parts = vec![
+        heads::lean_part(contexts, lock),
+        resources::part(wanted, true),
+        ("SELECT CAST(now_ms() AS TEXT) AS part".to_owned(), vec![]),
+    ];
+    if !closes.is_empty() {
+        parts.push(attempts_part(closes));
+    }
+    if !watched.is_empty() {
+        parts.push(unexpired_part(watched));
+    }
+    let mut parts = sql::read_parts(db, parts).await?.into_iter();
+    let mut part = || parts.next().unwrap_or_else(|| "[]".to_owned());
+    let mut heads = heads::lean(&part())?;
+    let rows = resources::rows(&part())?;
+    let now = part().parse().map_err(|_| sql::corrupt("the time"))?;
+    let mut sheet = Sheet::of(rows, now);
+    let known = match closes.is_empty() {
+        true => HashMap::new(),
+        false => attempts(&part())?,
+    };
+    let unexpired = unexpired(&part())?;
+    let ended = close_all(db, &heads, &mut sheet, closes, known, &unexpired).await?;
     for (context, row) in refused {
         fail_fast(db, &mut heads, &mut sheet, context, row).await?;
     }
-    let answers = crate::opens::open_all(db, config, &heads, &mut sheet, opens).await?;
-    sheet.finish(db).await?;
+    let (answers, inserts) =
+        crate::opens::open_all(config, &heads, &mut sheet, opens, &unexpired, &ended);
+    let mut writes = ended.parts();
+    writes.extend(inserts);
+    sheet.finish_with(db, writes).await?;
     Ok(answers)
 }
 
@@ -99,28 +131,64 @@ struct Attempt {
     closed: bool,
 }
 
-async fn attempts<C: ConnectionTrait>(db: &C, closes: &[Closing]) -> Result<HashMap<i64, Attempt>> {
+fn attempts_part(closes: &[Closing]) -> Part {
     let ids = closes.iter().flat_map(|c| &c.closes).map(|c| c.attempt);
-    let rows = sql::all(
-        db,
-        "SELECT id, context, resource, kind, digest, late, closed FROM attempt \
-         WHERE id IN (SELECT v.id FROM json_rows($1; id int) AS v)",
-        args![sql::json_list(ids)],
-    )
-    .await?;
-    rows.iter()
-        .map(|row| {
+    let sql = "SELECT json_pack(t.id, t.context, t.resource, t.kind, t.digest, t.late, t.closed) \
+         AS part FROM attempt t WHERE t.id IN (SELECT v.id FROM json_rows($1; id int) AS v)";
+    (sql.to_owned(), args![sql::json_list(ids)])
+}
+
+fn attempts(part: &str) -> Result<HashMap<i64, Attempt>> {
+    type Packed<'a> = (i64, String, i64, &'a str, String, i64, i64);
+    let rows: Vec<Packed> = sql::from_json(part)?;
+    rows.into_iter()
+        .map(|(id, context, resource, kind, digest, late, closed)| {
             let attempt = Attempt {
-                context: row.text("context")?,
-                resource: row.int("resource")?,
-                kind: row.parsed("kind")?,
-                digest: row.text("digest")?,
-                late: row.int("late")? != 0,
-                closed: row.int("closed")? != 0,
+                context,
+                resource,
+                kind: kind
+                    .parse()
+                    .map_err(|_| sql::corrupt("the kind of an attempt"))?,
+                digest,
+                late: late != 0,
+                closed: closed != 0,
             };
-            Ok((row.int("id")?, attempt))
+            Ok((id, attempt))
         })
         .collect()
+}
+
+/// Attempts that a transaction ends.
+#[derive(Default)]
+pub(crate) struct Ends {
+    /// Nothing can come of them any more.
+    gone: BTreeSet<i64>,
+    /// Closed, but what was sent may still arrive.
+    kept: BTreeSet<i64>,
+}
+
+impl Ends {
+    fn parts(&self) -> Vec<Part> {
+        let of = |sql: &str, ids: &BTreeSet<i64>| {
+            (!ids.is_empty()).then(|| (sql.to_owned(), args![sql::json_list(ids)]))
+        };
+        let gone = of(
+            "DELETE FROM attempt WHERE id IN (SELECT v.id FROM json_rows($1; id int) AS v)",
+            &self.gone,
+        );
+        let kept = of(
+            "UPDATE attempt SET closed = 1 \
+             WHERE id IN (SELECT v.id FROM json_rows($1; id int) AS v)",
+            &self.kept,
+        );
+        gone.into_iter().chain(kept).collect()
+    }
+
+    /// Whether an attempt counts after the closes of this transaction, and whether it is closed.
+    pub(crate) fn left(&self, attempt: &Unexpired) -> Option<bool> {
+        (!self.gone.contains(&attempt.id))
+            .then(|| attempt.closed || self.kept.contains(&attempt.id))
+    }
 }
 
 async fn close_all<C: ConnectionTrait>(
@@ -128,20 +196,10 @@ async fn close_all<C: ConnectionTrait>(
     heads: &BTreeMap<ContextId, Head>,
     sheet: &mut Sheet,
     closes: &[Closing],
-) -> Result<()> {
-    if closes.is_empty() {
-        return Ok(());
-    }
-    let mut known = attempts(db, closes).await?;
-    let gone = closes
-        .iter()
-        .flat_map(|closing| closing.closes.iter().map(|c| (&closing.context, c)))
-        .filter(|(_, close)| matches!(close.result, Closed::Gone))
-        .filter_map(|(context, close)| sheet.row(context, close.row))
-        .map(|row| row.key.to_string())
-        .collect::<BTreeSet<_>>();
-    let unexpired = unexpired(db, &gone).await?;
-    let (mut ended, mut kept) = (Vec::new(), Vec::new());
+    mut known: HashMap<i64, Attempt>,
+    unexpired: &[Unexpired],
+) -> Result<Ends> {
+    let mut ends = Ends::default();
     for closing in closes {
         let Some(head) = heads.get(&closing.context) else {
             continue;
@@ -156,9 +214,9 @@ async fn close_all<C: ConnectionTrait>(
                 continue;
             }
             if close.certainty == Certainty::Ambiguous {
-                kept.push(close.attempt);
+                ends.kept.insert(close.attempt);
             } else {
-                ended.push(close.attempt);
+                ends.gone.insert(close.attempt);
             }
             if close.certainty == Certainty::NotSent {
                 let apply = attempt.kind == Goal::Apply;
@@ -170,25 +228,10 @@ async fn close_all<C: ConnectionTrait>(
                     row.sent = (row.sent - i32::from(apply)).max(0);
                 });
             }
-            settle_row(db, sheet, head, close, &attempt, &unexpired).await?;
+            settle_row(db, sheet, head, close, &attempt, unexpired).await?;
         }
     }
-    for (sql, ids) in [
-        (
-            "DELETE FROM attempt WHERE id IN (SELECT v.id FROM json_rows($1; id int) AS v)",
-            ended,
-        ),
-        (
-            "UPDATE attempt SET closed = 1 \
-             WHERE id IN (SELECT v.id FROM json_rows($1; id int) AS v)",
-            kept,
-        ),
-    ] {
-        if !ids.is_empty() {
-            sql::run(db, sql, args![sql::json_list(ids)]).await?;
-        }
-    }
-    Ok(())
+    Ok(ends)
 }
 
 /// A uid seen in an answer is a fact, whatever else; of an object that is used it is somebody
@@ -255,9 +298,12 @@ async fn settle_row<C: ConnectionTrait>(
             }
         }
         Closed::Gone => {
+            let same = |other: &&Unexpired| {
+                other.kind == Goal::Apply && other.of == head.id && other.row == close.row
+            };
             let late = unexpired
                 .iter()
-                .filter(|other| other.kind == Goal::Apply && other.key == key)
+                .filter(same)
                 .map(|other| other.effect_until)
                 .max();
             if attempt.late || late.is_some() {
@@ -293,41 +339,50 @@ fn transient(sheet: &mut Sheet, head: &Head, row: RowId, failure: &Failure, dela
     sheet.fire(head, row, ResourceEvent::Transient, with);
 }
 
-/// An attempt that may still take effect.
+/// An attempt that may still take effect, on the key of a row that is asked about.
 pub(crate) struct Unexpired {
-    pub(crate) key: String,
+    /// The row whose key it is.
+    pub(crate) of: ContextId,
+    pub(crate) row: RowId,
+    pub(crate) id: i64,
     pub(crate) context: String,
     pub(crate) fence: i64,
     pub(crate) kind: Goal,
     pub(crate) effect_until: i64,
-    pub(crate) closed: bool,
+    closed: bool,
 }
 
-pub(crate) async fn unexpired<C: ConnectionTrait>(
-    db: &C,
-    keys: &BTreeSet<String>,
-) -> Result<Vec<Unexpired>> {
-    if keys.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = sql::all(
-        db,
-        "SELECT key, context, fence, kind, effect_until, closed FROM attempt \
-         WHERE key IN (SELECT v.key FROM json_rows($1; key text) AS v) \
-         AND effect_until >= now_ms()",
-        args![sql::json_list(keys)],
-    )
-    .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Unexpired {
-                key: row.text("key")?,
-                context: row.text("context")?,
-                fence: row.int("fence")?,
-                kind: row.parsed("kind")?,
-                effect_until: row.int("effect_until")?,
-                closed: row.int("closed")? != 0,
-            })
-        })
+/// Attempts on the keys of rows, as they were before this transaction.
+fn unexpired_part<'a>(rows: impl IntoIterator<Item = (&'a ContextId, RowId)>) -> Part {
+    let rows: Vec<_> = rows.into_iter().map(|(id, row)| (&id.0, row)).collect();
+    let sql = "SELECT json_pack(t.of_context, t.of_row, t.id, t.context, t.fence, t.kind, \
+         t.effect_until, t.closed) AS part FROM \
+         (SELECT v.context AS of_context, v.id AS of_row, a.id, a.context, a.fence, a.kind, \
+         a.effect_until, a.closed FROM json_rows($1; context text, id int) AS v \
+         JOIN resource r ON r.context = v.context AND r.id = v.id \
+         JOIN attempt a ON a.key = r.key WHERE a.effect_until >= now_ms()) AS t";
+    (sql.to_owned(), args![sql::json_param(&rows)])
+}
+
+fn unexpired(part: &str) -> Result<Vec<Unexpired>> {
+    type Packed<'a> = (String, RowId, i64, String, i64, &'a str, i64, i64);
+    let rows: Vec<Packed> = sql::from_json(part)?;
+    rows.into_iter()
+        .map(
+            |(of, row, id, context, fence, kind, effect_until, closed)| {
+                Ok(Unexpired {
+                    of: ContextId(of),
+                    row,
+                    id,
+                    context,
+                    fence,
+                    kind: kind
+                        .parse()
+                        .map_err(|_| sql::corrupt("the kind of an attempt"))?,
+                    effect_until,
+                    closed: closed != 0,
+                })
+            },
+        )
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     ContextRow, DigRow, Result, StoreError,
-    sql::{self, Columns, args},
+    sql::{self, Columns, Part, args},
 };
 use model::{
     document::{Dig, Policy},
@@ -137,43 +137,59 @@ pub(crate) async fn contexts<'a, C: ConnectionTrait>(
         .collect()
 }
 
-/// As [`contexts`], without policy and apps: what grouped opens and closes look at.
-pub(crate) async fn lean<'a, C: ConnectionTrait>(
-    db: &C,
-    ids: impl IntoIterator<Item = &'a ContextId>,
-    lock: Lock,
-) -> Result<BTreeMap<ContextId, Head>> {
+/// As [`contexts`], without policy and apps: what grouped opens and closes look at, as one part.
+pub(crate) fn lean_part<'a>(ids: impl IntoIterator<Item = &'a ContextId>, lock: Lock) -> Part {
     let sql = format!(
-        "SELECT id, dig, project, name, revision, state, goal, fence, wanted, started_ms, halted \
-         FROM context WHERE id IN (SELECT v.id FROM json_rows($1; id text) AS v) \
-         ORDER BY id {}",
+        "SELECT json_pack(t.id, t.dig, t.project, t.name, t.revision, t.state, t.goal, \
+         t.fence, t.wanted, t.started_ms, t.halted) AS part \
+         FROM (SELECT id, dig, project, name, revision, state, goal, fence, wanted, started_ms, \
+         halted FROM context WHERE id IN (SELECT v.id FROM json_rows($1; id text) AS v) \
+         ORDER BY id {}) AS t",
         lock.words()
     );
     let ids = sql::json_list(ids.into_iter().map(|id| &id.0));
-    let rows = sql::all(db, &sql, args![ids]).await?;
-    let lean = |row: &QueryResult| -> Result<Head> {
+    (sql, args![ids])
+}
+
+/// What a [`lean_part`] answered.
+pub(crate) fn lean(part: &str) -> Result<BTreeMap<ContextId, Head>> {
+    type Packed<'a> = (
+        String,
+        i64,
+        String,
+        String,
+        i64,
+        &'a str,
+        &'a str,
+        i64,
+        i64,
+        i64,
+        Option<String>,
+    );
+    let rows: Vec<Packed> = sql::from_json(part)?;
+    let head = |row: Packed| -> Result<Head> {
+        let (id, dig, project, name, revision, state, goal, fence, wanted, started_ms, halted) =
+            row;
+        let unreadable = |_| sql::corrupt("a context's state or goal");
         Ok(Head {
-            id: ContextId(row.text("id")?),
-            dig: row.int("dig")?,
-            name: DigRef {
-                project: row.text("project")?,
-                name: row.text("name")?,
-            },
-            revision: row.int("revision")?,
-            state: row.parsed("state")?,
-            goal: row.parsed("goal")?,
-            fence: row.int("fence")?,
-            wanted: row.int("wanted")?,
+            id: ContextId(id),
+            dig,
+            name: DigRef { project, name },
+            revision,
+            state: state.parse().map_err(unreadable)?,
+            goal: goal.parse().map_err(unreadable)?,
+            fence,
+            wanted,
             run_id: None,
             policy: Policy::default(),
             apps: Vec::new(),
-            started_ms: row.int("started_ms")?,
+            started_ms,
             blocked_by: None,
-            halted: row.text_opt("halted")?,
+            halted,
         })
     };
-    rows.iter()
-        .map(|row| lean(row).map(|head| (head.id.clone(), head)))
+    rows.into_iter()
+        .map(|row| head(row).map(|head| (head.id.clone(), head)))
         .collect()
 }
 

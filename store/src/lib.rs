@@ -14,6 +14,7 @@ mod bulk;
 mod chunks;
 mod claims;
 mod clusters;
+mod dialect;
 mod documents;
 mod halt;
 mod heads;

@@ -3,7 +3,7 @@
 use crate::{
     Action, EventRow, Result, Store,
     heads::{self, DigHead, Head, Lock},
-    sql::{self, Columns, args},
+    sql::{self, Columns, Part, args},
 };
 use model::{
     failure::Failure,
@@ -11,7 +11,6 @@ use model::{
     state::{DigEvent, DigState},
 };
 use sea_orm::ConnectionTrait;
-use serde_json::{Value, json};
 
 /// One line on its way into the log.
 #[derive(Debug, Clone, Default)]
@@ -47,22 +46,22 @@ impl Line {
         }
     }
 
-    fn json(&self) -> Value {
-        json!([
+    fn values(&self) -> impl serde::Serialize {
+        (
             self.dig,
             self.context.as_ref().map(|c| &c.0.0),
             self.context.as_ref().map(|c| c.1),
             self.resource,
-            self.app,
-            self.from,
-            self.to,
-            self.event,
+            &self.app,
+            &self.from,
+            &self.to,
+            &self.event,
             self.attempt,
             self.failure.as_ref().map(|f| &f.code),
             self.failure.as_ref().map(|f| &f.message),
-            self.actor,
-            self.request_id
-        ])
+            &self.actor,
+            &self.request_id,
+        )
     }
 }
 
@@ -72,20 +71,23 @@ pub(crate) async fn append<C: ConnectionTrait>(db: &C, lines: &[Line]) -> Result
         return Ok(());
     }
     sql::lock_log(db).await?;
-    let rows: Vec<Value> = lines.iter().map(Line::json).collect();
-    sql::run(
-        db,
-        "INSERT INTO event (dig, time_ms, context, revision, resource, app, from_state, to_state, \
-         event, attempt, code, message, actor, request_id) \
+    sql::run_parts(db, part(lines).into_iter().collect()).await
+}
+
+/// What appends lines, once the log is locked.
+pub(crate) fn part(lines: &[Line]) -> Option<Part> {
+    if lines.is_empty() {
+        return None;
+    }
+    let rows: Vec<_> = lines.iter().map(Line::values).collect();
+    let sql = "INSERT INTO event (dig, time_ms, context, revision, resource, app, from_state, \
+         to_state, event, attempt, code, message, actor, request_id) \
          SELECT v.dig, now_ms(), v.context, v.revision, v.resource, v.app, v.from_state, \
          v.to_state, v.event, v.attempt, v.code, v.message, v.actor, v.request_id \
          FROM json_rows($1; dig int, context text, revision int, resource int, app text, \
          from_state text, to_state text, event text, attempt int, code text, message text, \
-         actor text, request_id text) AS v",
-        args![sql::json_param(&rows)],
-    )
-    .await?;
-    Ok(())
+         actor text, request_id text) AS v";
+    Some((sql.to_owned(), args![sql::json_param(&rows)]))
 }
 
 /// Appends to the action history of a DIG.

@@ -113,9 +113,11 @@ async fn connect(url: &str) -> Result<Connections> {
     let path = path.split('?').next().unwrap_or(path).to_owned();
     let open = |connections: u32, busy: Duration| {
         let mut options = quiet("sqlite::memory:");
+        // A file does not go away: no question to it before every use.
         options
             .max_connections(connections)
             .min_connections(1)
+            .test_before_acquire(false)
             .idle_timeout(None)
             .max_lifetime(None);
         let path = path.clone();

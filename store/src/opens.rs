@@ -1,43 +1,42 @@
 //! Opening attempts: who may send, who waits for a late request, who is done already.
 
 use crate::{
-    Opened, Result, StoreConfig,
-    attempts::{Unexpired, unexpired},
+    Opened, StoreConfig,
+    attempts::{Ends, Unexpired},
     heads::Head,
     sheet::Sheet,
-    sql::{self, args},
+    sql::{self, Part, args},
     writer::Open,
 };
 use model::{
-    ids::ContextId,
+    ids::{ContextId, RowId},
     plan::Class,
     state::{Goal, ResourceState},
 };
-use sea_orm::ConnectionTrait;
-use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 /// How soon an attempt that is still in flight is asked about again.
 const IN_FLIGHT_MS: i64 = 500;
 
-/// Opens what may be sent; the answers in the order of the calls and their rows.
-pub(crate) async fn open_all<C: ConnectionTrait>(
-    db: &C,
+/// Opens what may be sent; the answers in the order of the calls and their rows, and what writes
+/// the attempts.
+pub(crate) fn open_all(
     config: &StoreConfig,
     heads: &BTreeMap<ContextId, Head>,
     sheet: &mut Sheet,
     opens: &[Open],
-) -> Result<Vec<Vec<Opened>>> {
-    let keys: BTreeSet<String> = opens
-        .iter()
-        .flat_map(|open| open.rows.iter().map(|row| (&open.context, *row)))
-        .filter_map(|(context, row)| sheet.row(context, row))
-        .map(|row| row.key.to_string())
-        .collect();
-    let unexpired = unexpired(db, &keys).await?;
-    let mut others: HashMap<&str, Vec<&Unexpired>> = HashMap::new();
-    for one in &unexpired {
-        others.entry(&one.key).or_default().push(one);
+    unexpired: &[Unexpired],
+    ended: &Ends,
+) -> (Vec<Vec<Opened>>, Option<Part>) {
+    let mut others: HashMap<(&ContextId, RowId), Vec<Other>> = HashMap::new();
+    for one in unexpired {
+        if let Some(closed) = ended.left(one) {
+            let other = Other {
+                attempt: one,
+                closed,
+            };
+            others.entry((&one.of, one.row)).or_default().push(other);
+        }
     }
     let mut inserts = Vec::new();
     let mut answers = Vec::with_capacity(opens.len());
@@ -48,15 +47,14 @@ pub(crate) async fn open_all<C: ConnectionTrait>(
         };
         let mut answer = Vec::with_capacity(open.rows.len());
         for id in &open.rows {
-            let mut key = String::new();
+            let others = others.get(&(&head.id, *id)).map(Vec::as_slice);
+            let others = others.unwrap_or_default();
             let verdict = match sheet.row(&head.id, *id) {
                 None => Some(Opened::Superseded),
                 Some(row) => {
-                    key = row.key.to_string();
                     let shared = row.class == Class::Shared;
-                    verdict(row.state, open.kind).or_else(|| {
-                        busy(head, open.kind, shared, others.get(key.as_str()), sheet.now)
-                    })
+                    verdict(row.state, open.kind)
+                        .or_else(|| busy(head, open.kind, shared, others, sheet.now))
                 }
             };
             if let Some(verdict) = verdict {
@@ -71,23 +69,21 @@ pub(crate) async fn open_all<C: ConnectionTrait>(
             let Some(row) = sheet.row(&head.id, *id) else {
                 continue;
             };
-            let late_ms = others
-                .get(key.as_str())
-                .filter(|_| open.kind == Goal::Delete)
-                .map_or(0, |others| late_ms(others, sheet.now));
+            let late_ms = match open.kind {
+                Goal::Delete => late_ms(others, sheet.now),
+                Goal::Apply => 0,
+            };
             let send_until = sheet.now + config.send_window_ms;
-            inserts.push(json!([
+            inserts.push((
                 attempt,
-                head.id.0,
-                id,
-                key,
+                &head.id.0,
+                *id,
                 head.fence,
                 open.kind.as_str(),
-                row.digest,
                 send_until,
                 send_until + open.request_timeout_ms + config.slack_ms,
-                i64::from(late_ms > 0)
-            ]));
+                i64::from(late_ms > 0),
+            ));
             answer.push(Opened::Go {
                 attempt,
                 row: Box::new(row.clone()),
@@ -96,8 +92,22 @@ pub(crate) async fn open_all<C: ConnectionTrait>(
         }
         answers.push(answer);
     }
-    insert(db, &inserts).await?;
-    Ok(answers)
+    let insert = (!inserts.is_empty()).then(|| {
+        let sql = "INSERT INTO attempt (id, context, resource, key, fence, kind, digest, \
+             send_until, effect_until, late, closed) \
+             SELECT v.id, v.context, v.resource, r.key, v.fence, v.kind, r.digest, \
+             v.send_until, v.effect_until, v.late, 0 FROM json_rows($1; id int, context text, \
+             resource int, fence int, kind text, send_until int, effect_until int, late int) AS v \
+             JOIN resource r ON r.context = v.context AND r.id = v.resource";
+        (sql.to_owned(), args![sql::json_param(&inserts)])
+    });
+    (answers, insert)
+}
+
+/// An attempt on the key of a row, as it stands after the closes of this transaction.
+struct Other<'a> {
+    attempt: &'a Unexpired,
+    closed: bool,
 }
 
 /// The fence is the caller's and its goal is being driven.
@@ -118,32 +128,31 @@ fn verdict(state: ResourceState, kind: Goal) -> Option<Opened> {
 }
 
 /// For how long an apply may still take effect.
-fn late_ms(others: &[&Unexpired], now: i64) -> i64 {
-    let applies = others.iter().filter(|other| other.kind == Goal::Apply);
-    applies
-        .map(|other| (other.effect_until - now + 1).max(1))
+fn late_ms(others: &[Other], now: i64) -> i64 {
+    let attempts = others.iter().map(|other| other.attempt);
+    attempts
+        .filter(|attempt| attempt.kind == Goal::Apply)
+        .map(|attempt| (attempt.effect_until - now + 1).max(1))
         .max()
         .unwrap_or(0)
 }
 
 /// An apply waits for what another fence may still do to the object. Namespaces and CRDs are
 /// applied alike by everybody, so that only this context's own past counts.
-fn busy(
-    head: &Head,
-    kind: Goal,
-    shared: bool,
-    others: Option<&Vec<&Unexpired>>,
-    now: i64,
-) -> Option<Opened> {
+fn busy(head: &Head, kind: Goal, shared: bool, others: &[Other], now: i64) -> Option<Opened> {
     if kind != Goal::Apply {
         return None;
     }
-    others?
+    let counts = |other: &&Other| {
+        let attempt = other.attempt;
+        attempt.fence != head.fence
+            && !(shared && attempt.kind == Goal::Apply && attempt.context != head.id.0)
+    };
+    others
         .iter()
-        .filter(|other| other.fence != head.fence)
-        .filter(|other| !(shared && other.kind == Goal::Apply && other.context != head.id.0))
+        .filter(counts)
         .map(|other| {
-            let left = (other.effect_until - now + 1).max(1);
+            let left = (other.attempt.effect_until - now + 1).max(1);
             if other.closed {
                 left
             } else {
@@ -152,22 +161,4 @@ fn busy(
         })
         .max()
         .map(|ms| Opened::Busy { ms: ms as u64 })
-}
-
-async fn insert<C: ConnectionTrait>(db: &C, attempts: &[serde_json::Value]) -> Result<()> {
-    if attempts.is_empty() {
-        return Ok(());
-    }
-    sql::run(
-        db,
-        "INSERT INTO attempt (id, context, resource, key, fence, kind, digest, send_until, \
-         effect_until, late, closed) \
-         SELECT v.id, v.context, v.resource, v.key, v.fence, v.kind, v.digest, v.send_until, \
-         v.effect_until, v.late, 0 FROM json_rows($1; id int, context text, resource int, \
-         key text, fence int, kind text, digest text, send_until int, effect_until int, \
-         late int) AS v",
-        args![sql::json_param(attempts)],
-    )
-    .await?;
-    Ok(())
 }

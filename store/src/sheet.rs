@@ -6,7 +6,7 @@ use crate::{
     heads::Head,
     log::{self, Line},
     resources,
-    sql::{self, args},
+    sql::{self, Part, args},
 };
 use model::{
     failure::Failure,
@@ -14,11 +14,8 @@ use model::{
     row::Row,
     state::{ResourceEvent, ResourceState, resource},
 };
-use sea_orm::ConnectionTrait;
-use serde_json::json;
+use sea_orm::{ConnectionTrait, DbBackend};
 use std::collections::BTreeMap;
-
-type Key = (ContextId, RowId);
 
 /// What has to be written of a row.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
@@ -31,7 +28,7 @@ enum Dirty {
 
 pub(crate) struct Sheet {
     pub(crate) now: i64,
-    rows: BTreeMap<Key, (Row, Dirty)>,
+    rows: BTreeMap<ContextId, BTreeMap<RowId, (Row, Dirty)>>,
     lines: Vec<Line>,
 }
 
@@ -51,24 +48,40 @@ impl Sheet {
     ) -> Result<Self> {
         let rows = resources::by_number(db, wanted, true).await?;
         let now = sql::now_ms(db).await?;
-        let rows = rows
-            .into_iter()
-            .map(|row| ((row.context.clone(), row.id), (row, Dirty::No)))
-            .collect();
-        Ok(Self {
+        Ok(Self::of(rows, now))
+    }
+
+    /// A sheet of rows that were read under lock at `now`, in database time.
+    pub(crate) fn of(rows: Vec<Row>, now: i64) -> Self {
+        let mut sheet = Self {
             now,
-            rows,
+            rows: BTreeMap::new(),
             lines: Vec::new(),
-        })
+        };
+        for row in rows {
+            match sheet.rows.get_mut(&row.context) {
+                Some(of_context) => of_context.insert(row.id, (row, Dirty::No)),
+                None => sheet
+                    .rows
+                    .entry(row.context.clone())
+                    .or_default()
+                    .insert(row.id, (row, Dirty::No)),
+            };
+        }
+        sheet
     }
 
     pub(crate) fn row(&self, context: &ContextId, id: RowId) -> Option<&Row> {
-        self.rows.get(&(context.clone(), id)).map(|(row, _)| row)
+        self.rows.get(context)?.get(&id).map(|(row, _)| row)
+    }
+
+    fn entry(&mut self, context: &ContextId, id: RowId) -> Option<&mut (Row, Dirty)> {
+        self.rows.get_mut(context)?.get_mut(&id)
     }
 
     /// Changes facts and counts, never the state.
     pub(crate) fn count(&mut self, context: &ContextId, id: RowId, change: impl FnOnce(&mut Row)) {
-        if let Some((row, dirty)) = self.rows.get_mut(&(context.clone(), id)) {
+        if let Some((row, dirty)) = self.entry(context, id) {
             change(row);
             if *dirty < Dirty::Counts {
                 *dirty = Dirty::Counts;
@@ -83,7 +96,7 @@ impl Sheet {
         id: RowId,
         change: impl FnOnce(&mut Row),
     ) {
-        if let Some((row, dirty)) = self.rows.get_mut(&(context.clone(), id)) {
+        if let Some((row, dirty)) = self.entry(context, id) {
             change(row);
             *dirty = Dirty::State;
         }
@@ -98,7 +111,8 @@ impl Sheet {
         with: With<'_>,
     ) -> bool {
         let now = self.now;
-        let Some((row, dirty)) = self.rows.get_mut(&(head.id.clone(), id)) else {
+        let of_context = self.rows.get_mut(&head.id);
+        let Some((row, dirty)) = of_context.and_then(|rows| rows.get_mut(&id)) else {
             return false;
         };
         let from = row.state;
@@ -154,28 +168,28 @@ impl Sheet {
         self.lines.push(line);
     }
 
-    /// Writes the rows back. The log's lines come last, with [`finish`](Self::finish).
-    pub(crate) async fn write<C: ConnectionTrait>(&mut self, db: &C) -> Result<()> {
+    /// What writes the rows back.
+    fn parts(&mut self) -> Vec<Part> {
         let mut counts = Vec::new();
         let mut states = Vec::new();
-        for (row, dirty) in self.rows.values_mut() {
-            match *dirty {
+        for (row, dirty) in self.rows.values_mut().flat_map(BTreeMap::values_mut) {
+            match std::mem::replace(dirty, Dirty::No) {
                 Dirty::No => {}
-                Dirty::Counts => counts.push(json!([
-                    row.context.0,
+                Dirty::Counts => counts.push((
+                    &row.context.0,
                     row.id,
                     row.sent,
                     row.attempts,
-                    row.preexisting_uid,
-                    row.uid
-                ])),
-                Dirty::State => states.push(json!([
-                    row.context.0,
+                    &row.preexisting_uid,
+                    &row.uid,
+                )),
+                Dirty::State => states.push((
+                    &row.context.0,
                     row.id,
                     row.sent,
                     row.attempts,
-                    row.preexisting_uid,
-                    row.uid,
+                    &row.preexisting_uid,
+                    &row.uid,
                     row.goal.as_str(),
                     row.state.name(),
                     row.since_ms,
@@ -183,47 +197,56 @@ impl Sheet {
                     row.next_attempt_ms,
                     row.error.as_ref().map(|f| &f.code),
                     row.error.as_ref().map(|f| &f.message),
-                    row.blocked_by,
-                    row.kept
-                ])),
+                    &row.blocked_by,
+                    &row.kept,
+                )),
             }
-            *dirty = Dirty::No;
         }
+        let mut parts = Vec::new();
         if !counts.is_empty() {
-            sql::run(
-                db,
-                "UPDATE resource SET sent = v.sent, attempts = v.attempts, \
-                 preexisting_uid = v.preexisting_uid, uid = v.uid \
-                 FROM json_rows($1; context text, id int, sent int, attempts int, \
-                 preexisting_uid text, uid text) AS v \
-                 WHERE resource.context = v.context AND resource.id = v.id",
-                args![sql::json_param(&counts)],
-            )
-            .await?;
+            parts.push((COUNTS.to_owned(), args![sql::json_param(&counts)]));
         }
         if !states.is_empty() {
-            sql::run(
-                db,
-                "UPDATE resource SET sent = v.sent, attempts = v.attempts, \
-                 preexisting_uid = v.preexisting_uid, uid = v.uid, goal = v.goal, \
-                 state = v.state, since_ms = v.since_ms, failing_since_ms = v.failing_since_ms, \
-                 next_attempt_ms = v.next_attempt_ms, error_code = v.error_code, \
-                 error_message = v.error_message, blocked_by = v.blocked_by, kept = v.kept \
-                 FROM json_rows($1; context text, id int, sent int, attempts int, \
-                 preexisting_uid text, uid text, goal text, state text, since_ms int, \
-                 failing_since_ms int, next_attempt_ms int, error_code text, \
-                 error_message text, blocked_by text, kept text) AS v \
-                 WHERE resource.context = v.context AND resource.id = v.id",
-                args![sql::json_param(&states)],
-            )
-            .await?;
+            parts.push((STATES.to_owned(), args![sql::json_param(&states)]));
         }
-        Ok(())
+        parts
     }
 
     /// Writes what is left and appends the log's lines: the last thing of the transaction.
-    pub(crate) async fn finish<C: ConnectionTrait>(mut self, db: &C) -> Result<()> {
-        self.write(db).await?;
-        log::append(db, &self.lines).await
+    pub(crate) async fn finish<C: ConnectionTrait>(self, db: &C) -> Result<()> {
+        self.finish_with(db, Vec::new()).await
+    }
+
+    /// … after other statements, all in one go.
+    pub(crate) async fn finish_with<C: ConnectionTrait>(
+        mut self,
+        db: &C,
+        mut parts: Vec<Part>,
+    ) -> Result<()> {
+        parts.extend(self.parts());
+        if db.get_database_backend() == DbBackend::Postgres {
+            sql::run_parts(db, parts).await?;
+            return log::append(db, &self.lines).await;
+        }
+        // Nothing to lock: the transaction is the only writer.
+        parts.extend(log::part(&self.lines));
+        sql::run_parts(db, parts).await
     }
 }
+
+const COUNTS: &str = "UPDATE resource SET sent = v.sent, attempts = v.attempts, \
+     preexisting_uid = v.preexisting_uid, uid = v.uid \
+     FROM json_rows($1; context text, id int, sent int, attempts int, \
+     preexisting_uid text, uid text) AS v \
+     WHERE resource.context = v.context AND resource.id = v.id";
+
+const STATES: &str = "UPDATE resource SET sent = v.sent, attempts = v.attempts, \
+     preexisting_uid = v.preexisting_uid, uid = v.uid, goal = v.goal, \
+     state = v.state, since_ms = v.since_ms, failing_since_ms = v.failing_since_ms, \
+     next_attempt_ms = v.next_attempt_ms, error_code = v.error_code, \
+     error_message = v.error_message, blocked_by = v.blocked_by, kept = v.kept \
+     FROM json_rows($1; context text, id int, sent int, attempts int, \
+     preexisting_uid text, uid text, goal text, state text, since_ms int, \
+     failing_since_ms int, next_attempt_ms int, error_code text, \
+     error_message text, blocked_by text, kept text) AS v \
+     WHERE resource.context = v.context AND resource.id = v.id";

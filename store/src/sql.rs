@@ -3,17 +3,15 @@
 //! All SQL of this crate is written once, with `$n` parameters, and these words:
 //! `now_ms()` (database time, ms since the epoch), `LOCK SHARE` / `LOCK UPDATE [OF t]` (row locks;
 //! SQLite has one writer and needs none), `json_rows($n; a int, b text)` (a table made of one
-//! parameter, a JSON array of arrays: one prepared statement whatever the number of rows).
+//! parameter, a JSON array of arrays: one prepared statement whatever the number of rows),
+//! `json_pack(a, b)` (the way back: all rows as one JSON array of arrays, read at once).
 
-use crate::{Result, StoreError};
+use crate::{Result, StoreError, dialect::translate};
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
     QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
-use std::{
-    borrow::Cow,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 /// Parameters of a statement.
 macro_rules! args {
@@ -158,6 +156,75 @@ pub(crate) async fn one<C: ConnectionTrait>(
     Ok(db.query_one_raw(statement(db, sql, values)).await?)
 }
 
+/// One statement of several.
+pub(crate) type Part = (String, Vec<Value>);
+
+/// Statements that answer one column of one row each; on SQLite in one go, since every statement
+/// is a hand-over to the thread that owns the connection.
+pub(crate) async fn read_parts<C: ConnectionTrait>(
+    db: &C,
+    parts: Vec<Part>,
+) -> Result<Vec<String>> {
+    let count = parts.len();
+    let mut answers = Vec::with_capacity(count);
+    if db.get_database_backend() == DbBackend::Postgres {
+        for (sql, values) in parts {
+            let row = one(db, &sql, values).await?;
+            let row = row.ok_or_else(|| corrupt("a part has no answer"))?;
+            answers.push(row.try_get_by_index::<String>(0)?);
+        }
+        return Ok(answers);
+    }
+    let (sql, values) = script(parts);
+    for row in all(db, &sql, values).await? {
+        answers.push(row.try_get_by_index::<String>(0)?);
+    }
+    if answers.len() == count {
+        Ok(answers)
+    } else {
+        Err(corrupt("a part has no answer, or several"))
+    }
+}
+
+/// Statements that write, likewise.
+pub(crate) async fn run_parts<C: ConnectionTrait>(db: &C, parts: Vec<Part>) -> Result<()> {
+    if parts.is_empty() {
+        return Ok(());
+    }
+    if db.get_database_backend() == DbBackend::Postgres {
+        for (sql, values) in parts {
+            run(db, &sql, values).await?;
+        }
+        return Ok(());
+    }
+    let (sql, values) = script(parts);
+    run(db, &sql, values).await.map(|_| ())
+}
+
+/// Several statements as one text, their parameters numbered on.
+fn script(parts: Vec<Part>) -> Part {
+    let mut text = String::with_capacity(parts.iter().map(|(sql, _)| sql.len() + 2).sum());
+    let mut all = Vec::new();
+    for (sql, values) in parts {
+        let mut rest = sql.as_str();
+        while let Some((head, tail)) = rest.split_once('$') {
+            let digits = tail.bytes().take_while(u8::is_ascii_digit).count();
+            let (number, tail) = tail.split_at(digits);
+            text.push_str(head);
+            text.push('$');
+            match number.parse::<usize>() {
+                Ok(number) => text.push_str(&(number + all.len()).to_string()),
+                Err(_) => text.push_str(number),
+            }
+            rest = tail;
+        }
+        text.push_str(rest);
+        text.push(';');
+        all.extend(values);
+    }
+    (text, all)
+}
+
 /// Number of rows that were written.
 pub(crate) async fn run<C: ConnectionTrait>(db: &C, sql: &str, values: Vec<Value>) -> Result<u64> {
     Ok(db
@@ -220,78 +287,38 @@ fn statement<C: ConnectionTrait>(db: &C, sql: &str, values: Vec<Value>) -> State
     Statement::from_sql_and_values(backend, sql, values)
 }
 
-fn translate(sql: &str, postgres: bool) -> String {
-    let mut sql = Cow::Borrowed(sql);
-    if sql.contains("now_ms()") {
-        let now = if postgres {
-            "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
-        } else {
-            "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
-        };
-        sql = sql.replace("now_ms()", now).into();
-    }
-    while let Some((head, rest)) = sql.split_once("json_rows(") {
-        let Some((table, tail)) = rest.split_once(')') else {
-            break;
-        };
-        sql = format!("{head}{}{tail}", json_rows(table, postgres)).into();
-    }
-    while let Some(at) = sql.find("LOCK ") {
-        let (head, rest) = sql.split_at(at);
-        let rest = &rest[5..];
-        sql = if postgres {
-            format!("{head}FOR {rest}")
-        } else {
-            let rest = rest.trim_start_matches(|c: char| c.is_ascii_uppercase());
-            let rest = match rest.strip_prefix(" OF ") {
-                Some(of) => of.trim_start_matches(|c: char| c.is_ascii_lowercase()),
-                None => rest,
-            };
-            format!("{head}{rest}")
-        }
-        .into();
-    }
-    sql.into_owned()
-}
-
-/// `$1; a int, b text` as a derived table.
-fn json_rows(table: &str, postgres: bool) -> String {
-    let (parameter, columns) = table.split_once(';').unwrap_or((table, ""));
-    let columns: Vec<String> = columns
-        .split(',')
-        .enumerate()
-        .map(|(i, column)| {
-            let (name, kind) = column.trim().split_once(' ').unwrap_or((column, "text"));
-            match (postgres, kind) {
-                (true, "int") => format!("CAST(j.value->>{i} AS BIGINT) AS {name}"),
-                (true, _) => format!("j.value->>{i} AS {name}"),
-                (false, _) => format!("json_extract(j.value, '$[{i}]') AS {name}"),
-            }
-        })
-        .collect();
-    let columns = columns.join(", ");
-    if postgres {
-        format!(
-            "(SELECT {columns} FROM json_array_elements(CAST({parameter} AS JSON)) AS j(value))"
-        )
-    } else {
-        format!("(SELECT {columns} FROM json_each({parameter}) AS j)")
-    }
-}
-
 /// The parameter of `json_rows`. NUL has no place in PostgreSQL's text.
-pub(crate) fn json_param(rows: &[serde_json::Value]) -> String {
-    serde_json::Value::Array(rows.to_vec())
-        .to_string()
-        .replace("\\u0000", "\u{fffd}")
+pub(crate) fn json_param<T: serde::Serialize>(rows: &[T]) -> String {
+    let text = serde_json::to_string(rows).unwrap_or_else(|_| "[]".to_owned());
+    match text.contains("\\u0000") {
+        true => without_nul(&text),
+        false => text,
+    }
+}
+
+/// A backslash of the text itself is written as two; only an odd one begins an escape.
+fn without_nul(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some((head, tail)) = rest.split_once('\\') {
+        out.push_str(head);
+        if let Some(tail) = tail.strip_prefix("u0000") {
+            out.push('\u{fffd}');
+            rest = tail;
+        } else {
+            let (escaped, tail) = tail.split_at(tail.len().min(1));
+            out.push('\\');
+            out.push_str(escaped);
+            rest = tail;
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 /// A list of single values as `json_rows` wants it.
 pub(crate) fn json_list<T: serde::Serialize>(values: impl IntoIterator<Item = T>) -> String {
-    let rows: Vec<_> = values
-        .into_iter()
-        .map(|value| serde_json::json!([value]))
-        .collect();
+    let rows: Vec<_> = values.into_iter().map(|value| [value]).collect();
     json_param(&rows)
 }
 
@@ -339,7 +366,7 @@ impl Columns for QueryResult {
     }
 }
 
-pub(crate) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
+pub(crate) fn from_json<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| StoreError::Db(Box::new(error)))
 }
 
@@ -349,24 +376,31 @@ pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::translate;
+    use super::{json_param, script};
 
     #[test]
-    fn the_words_become_each_database_s_own() {
-        let sql = "SELECT r.a FROM json_rows($1; a int, b text) v JOIN r ON r.a = v.a \
-                   WHERE r.t < now_ms() ORDER BY r.a LOCK UPDATE OF r";
-        assert_eq!(
-            translate(sql, false).trim(),
-            "SELECT r.a FROM (SELECT json_extract(j.value, '$[0]') AS a, \
-             json_extract(j.value, '$[1]') AS b FROM json_each($1) AS j) v JOIN r ON r.a = v.a \
-             WHERE r.t < CAST(unixepoch('subsec') * 1000 AS INTEGER) ORDER BY r.a"
-        );
-        assert_eq!(
-            translate(sql, true),
-            "SELECT r.a FROM (SELECT CAST(j.value->>0 AS BIGINT) AS a, j.value->>1 AS b \
-             FROM json_array_elements(CAST($1 AS JSON)) AS j(value)) v JOIN r ON r.a = v.a \
-             WHERE r.t < CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) \
-             ORDER BY r.a FOR UPDATE OF r"
-        );
+    fn a_script_numbers_parameters_on() {
+        let parts = vec![
+            ("SELECT $1, $2".to_owned(), args![1, 2]),
+            ("SELECT json_extract($1, '$[0]')".to_owned(), args![3]),
+        ];
+        let (sql, values) = script(parts);
+        assert_eq!(sql, "SELECT $1, $2;SELECT json_extract($3, '$[0]');");
+        assert_eq!(values, args![1, 2, 3]);
+    }
+
+    #[test]
+    fn nul_is_replaced_and_text_about_it_is_not() {
+        let cases = [
+            ("a\0b", "a\u{fffd}b"),
+            (r"a\u0000b", r"a\u0000b"),
+            ("\\\0", "\\\u{fffd}"),
+            ("\"\0\"", "\"\u{fffd}\""),
+        ];
+        for (text, expected) in cases {
+            let param = json_param(&[[text]]);
+            let back: Vec<Vec<String>> = serde_json::from_str(&param).unwrap_or_default();
+            assert_eq!(back, [[expected]], "{text:?}");
+        }
     }
 }

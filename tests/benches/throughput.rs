@@ -8,68 +8,19 @@
     reason = "a benchmark prints, and fails by panicking"
 )]
 
-use futures_util::{StreamExt, stream};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-use kube::{
-    Api, Client,
-    api::{DeleteParams, Patch, PatchParams},
-};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
 use std::{future::Future, time::Instant};
 use tests::{
     Stack, clusters,
     documents::{App, on},
+    plain::{self, AT_A_TIME},
 };
-
-/// Requests of the plain loop in flight, over all clusters.
-const AT_A_TIME: usize = 32;
-
-fn manifest(i: usize) -> String {
-    let filler = "x".repeat(2_000);
-    format!(
-        "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: m{i}}}\ndata: {{key: {filler}}}\n"
-    )
-}
 
 async fn seconds(work: impl Future<Output = ()>) -> f64 {
     let start = Instant::now();
     work.await;
     start.elapsed().as_secs_f64()
-}
-
-async fn plain_apply(clients: &[Client], objects: usize) {
-    let filler = "x".repeat(2_000);
-    let work = (0..objects).flat_map(|i| clients.iter().map(move |c| (c.clone(), i)));
-    stream::iter(work)
-        .for_each_concurrent(AT_A_TIME, |(client, i)| {
-            let object = serde_json::json!({
-                "apiVersion": "v1", "kind": "ConfigMap",
-                "metadata": {"name": format!("m{i}"), "labels": {"plain": "loop"}},
-                "data": {"key": filler},
-            });
-            async move {
-                let api: Api<ConfigMap> = Api::namespaced(client, "plain");
-                api.patch(
-                    &format!("m{i}"),
-                    &PatchParams::apply("plain"),
-                    &Patch::Apply(&object),
-                )
-                .await
-                .unwrap();
-            }
-        })
-        .await;
-}
-
-async fn plain_delete(clients: &[Client], objects: usize) {
-    let work = (0..objects).flat_map(|i| clients.iter().map(move |c| (c.clone(), i)));
-    stream::iter(work)
-        .for_each_concurrent(AT_A_TIME, |(client, i)| async move {
-            let api: Api<ConfigMap> = Api::namespaced(client, "plain");
-            api.delete(&format!("m{i}"), &DeleteParams::default())
-                .await
-                .unwrap();
-        })
-        .await;
 }
 
 fn median(mut of: Vec<f64>) -> f64 {
@@ -103,13 +54,13 @@ async fn main() {
     );
     for size in sizes {
         let name = format!("bench-{size}");
-        let app = App::new("a", (0..size).map(manifest).collect::<String>());
+        let app = App::new("a", (0..size).map(plain::manifest).collect::<String>());
         let dig = stack.approved(&name, &[app], &on(&names)).await;
         let (mut apply, mut delete, mut instantiate, mut terminate) =
             (vec![], vec![], vec![], vec![]);
         for _ in 0..rounds {
-            apply.push(seconds(plain_apply(&clients, size)).await);
-            delete.push(seconds(plain_delete(&clients, size)).await);
+            apply.push(seconds(plain::apply(&clients, "plain", size)).await);
+            delete.push(seconds(plain::delete(&clients, "plain", size)).await);
             instantiate.push(
                 seconds(async {
                     dig.instantiate().await.unwrap();

@@ -10,6 +10,7 @@ pub mod documents;
 pub mod figures;
 pub mod logs;
 pub mod muster;
+pub mod plain;
 pub mod stack;
 
 pub use client::Dig;

@@ -40,6 +40,9 @@ pub const RETRY_SLOTS: usize = 20;
 pub const REQUESTS_FEW: usize = 32;
 pub const REQUESTS_MANY: usize = 8;
 pub const FEW_CLUSTERS: usize = 8;
+/// Rows opened at once for each free connection, at most: as many as a cluster that answers fast
+/// takes one after the other within a quarter of [`SEND_WINDOW`].
+pub const ROUNDS: usize = 16;
 /// Results after which a workflow ends its task: the markers of one task travel in one message.
 pub const RESULTS_PER_TASK: u32 = 1_000;
 /// Clusters whose proof is taken by one activity.

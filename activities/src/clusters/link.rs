@@ -15,15 +15,15 @@ use model::failure::Certainty;
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
 use store::Kubeconfig;
 use tokio::time::Instant;
 use workflows::limits::{
-    CONNECT_TIMEOUT, FEW_CLUSTERS, HELLO_TIMEOUT, REQUESTS_FEW, REQUESTS_MANY, SLOW_ABOVE,
-    SLOW_HELLO_TIMEOUT,
+    CONNECT_TIMEOUT, FEW_CLUSTERS, HELLO_TIMEOUT, REQUESTS_FEW, REQUESTS_MANY, ROUNDS, SEND_WINDOW,
+    SLOW_ABOVE, SLOW_HELLO_TIMEOUT,
 };
 
 /// When a cluster answered last, and how many answer at all: shared by its links.
@@ -74,6 +74,8 @@ pub struct Link {
     pool: Arc<Pool>,
     access: Access,
     pulse: Arc<Pulse>,
+    /// How long a request takes lately, in microseconds; 0 = not known.
+    pace: AtomicU64,
 }
 
 impl Link {
@@ -94,6 +96,7 @@ impl Link {
             pool: Pool::new(target, REQUESTS_FEW),
             access,
             pulse,
+            pace: AtomicU64::new(0),
         })
     }
 
@@ -123,6 +126,32 @@ impl Link {
             .await
     }
 
+    /// A slot, if one is free with a connection that is up.
+    pub fn spare(&self) -> Option<Slot> {
+        self.pool.spare(self.weight())
+    }
+
+    /// How many requests one after the other a slot gets done well within the send window, as the
+    /// cluster answers now: so many rows may be opened for each slot.
+    pub fn rounds(&self) -> usize {
+        match u128::from(self.pace.load(Relaxed)) {
+            0 => 1,
+            pace => usize::try_from(SEND_WINDOW.as_micros() / 4 / pace)
+                .unwrap_or(ROUNDS)
+                .clamp(1, ROUNDS),
+        }
+    }
+
+    /// A moving average; what got no answer counts with the time it was waited for.
+    fn paced(&self, took: Duration) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).max(1);
+        let pace = match self.pace.load(Relaxed) {
+            0 => took,
+            pace => (pace * 7).saturating_add(took) / 8,
+        };
+        self.pace.store(pace.max(1), Relaxed);
+    }
+
     /// Sends a request over a slot. `timeout` is also told to the server.
     pub async fn send(
         &self,
@@ -137,6 +166,7 @@ impl Link {
         let in_flight = InFlight::new();
         let since = Instant::now();
         let result = slot.send(request, window, within).await;
+        self.paced(since.elapsed());
         drop(in_flight);
         let code = match &result {
             Ok(answer) => {

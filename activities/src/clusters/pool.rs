@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, timeout},
 };
 
@@ -36,9 +36,23 @@ pub struct Pool {
 
 /// The right to have one request in flight, with a connection that is up.
 pub struct Slot {
+    /// `None` only while it is dropped.
+    seat: Option<Seat>,
+    home: Option<mpsc::UnboundedSender<Seat>>,
+}
+
+/// What a slot is made of; goes back to the pool when it is dropped.
+struct Seat {
     connection: Option<Connection>,
     pool: Arc<Pool>,
     _permit: OwnedSemaphorePermit,
+}
+
+/// Slots that serve one row after the other: a slot taken here comes back here when it is dropped,
+/// for as long as its connection is up.
+pub struct Seats {
+    home: mpsc::UnboundedSender<Seat>,
+    free: mpsc::UnboundedReceiver<Seat>,
 }
 
 impl Pool {
@@ -91,6 +105,16 @@ impl Pool {
         }
     }
 
+    /// A slot, if one is free with a connection that is up.
+    pub fn spare(self: &Arc<Self>, weight: u32) -> Option<Slot> {
+        let permit = self.slots.clone().try_acquire_many_owned(weight).ok()?;
+        let connection = self.idle().pop()?;
+        if connection.idle_since.elapsed() >= IDLE || connection.sender.is_closed() {
+            return None;
+        }
+        Some(Slot::new(connection, self.clone(), permit))
+    }
+
     async fn permit(&self, weight: u32) -> Result<OwnedSemaphorePermit, NetError> {
         let permit = self.slots.clone().acquire_many_owned(weight);
         match timeout(SATURATED, permit).await {
@@ -133,11 +157,7 @@ impl Pool {
         within: Duration,
     ) -> Result<Slot, NetError> {
         let connection = self.connection(within).await?;
-        Ok(Slot {
-            connection: Some(connection),
-            pool: self.clone(),
-            _permit: permit,
-        })
+        Ok(Slot::new(connection, self.clone(), permit))
     }
 
     async fn connection(&self, within: Duration) -> Result<Connection, NetError> {
@@ -164,7 +184,52 @@ impl Pool {
     }
 }
 
+impl Seats {
+    pub fn new(slots: Vec<Slot>) -> Self {
+        let (home, free) = mpsc::unbounded_channel();
+        let seats = Self { home, free };
+        slots.into_iter().for_each(|slot| seats.add(slot));
+        seats
+    }
+
+    pub fn add(&self, mut slot: Slot) {
+        if let Some(seat) = slot.seat.take() {
+            let _ = self.home.send(seat);
+        }
+    }
+
+    /// A slot that is free now.
+    pub fn take(&mut self) -> Option<Slot> {
+        let seat = self.free.try_recv().ok()?;
+        Some(self.slot(seat))
+    }
+
+    /// The next slot to become free. Never, when all of them lost their connections.
+    pub async fn next(&mut self) -> Option<Slot> {
+        let seat = self.free.recv().await?;
+        Some(self.slot(seat))
+    }
+
+    fn slot(&self, seat: Seat) -> Slot {
+        Slot {
+            seat: Some(seat),
+            home: Some(self.home.clone()),
+        }
+    }
+}
+
 impl Slot {
+    fn new(connection: Connection, pool: Arc<Pool>, permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            seat: Some(Seat {
+                connection: Some(connection),
+                pool,
+                _permit: permit,
+            }),
+            home: None,
+        }
+    }
+
     /// Sends one request and reads the whole answer. Without an answer the error says whether a
     /// byte left; the connection is then closed.
     pub async fn send(
@@ -173,16 +238,19 @@ impl Slot {
         window: Option<Window>,
         within: Duration,
     ) -> Result<Answer, NetError> {
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => self.pool.connection(within).await?,
+        let Some(seat) = &mut self.seat else {
+            return Err(NetError::new(Stage::Connect, "the slot was given back"));
         };
-        // Slots are reused for a second request (GET, then DELETE).
+        let mut connection = match seat.connection.take() {
+            Some(connection) => connection,
+            None => seat.pool.connection(within).await?,
+        };
+        // Slots are reused for a second request (GET, then DELETE) and for the next row.
         if !connection.sender.is_ready() && connection.sender.ready().await.is_err() {
-            connection = dial(&self.pool.target, within).await?;
+            connection = dial(&seat.pool.target, within).await?;
         }
         let answer = exchange(&mut connection, request, window, within).await?;
-        self.connection = Some(connection);
+        seat.connection = Some(connection);
         Ok(answer)
     }
 }
@@ -239,6 +307,24 @@ async fn exchange(
 }
 
 impl Drop for Slot {
+    fn drop(&mut self) {
+        if let (Some(seat), Some(home)) = (self.seat.take(), &self.home)
+            && seat.is_up()
+        {
+            let _ = home.send(seat);
+        }
+    }
+}
+
+impl Seat {
+    fn is_up(&self) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(|connection| !connection.sender.is_closed())
+    }
+}
+
+impl Drop for Seat {
     fn drop(&mut self) {
         if let Some(connection) = self.connection.take() {
             self.pool.give_back(connection);

@@ -4,6 +4,7 @@ use crate::{
     apply::unsent,
     attempts::{Item, Job, record_unsent},
     clusters::discovery::NoApi,
+    delete::snapshot::Place,
     judge,
     listing::{Listing, list},
     look::FEW,
@@ -26,7 +27,7 @@ pub struct DeleteItem {
     pub api: Option<Api>,
     /// For shared kinds: this context is the last one and Muster created it.
     pub release: Option<Release>,
-    /// Seen by the list of a large step: ours, with this uid. Spares the GET.
+    /// Seen by the list of a large wave. Spares the GET, if the object did not change since.
     pub seen: Option<Meta>,
 }
 
@@ -88,8 +89,8 @@ pub async fn prepare(
     }))
 }
 
-/// Where many objects of one kind and namespace are to go, one LIST by our label stands in for
-/// their GETs. What it does not show is looked for one by one.
+/// Where many objects of one kind and namespace are to go, a LIST by our label stands in for their
+/// GETs, one for all steps of the wave. What it does not show is looked for one by one.
 pub async fn list_many(job: &Job, items: &mut [DeleteItem]) {
     let mut groups: HashMap<(Api, String), Vec<usize>> = HashMap::new();
     for (at, item) in items.iter().enumerate() {
@@ -107,16 +108,24 @@ pub async fn list_many(job: &Job, items: &mut [DeleteItem]) {
         .into_iter()
         .filter(|(_, members)| members.len() > FEW)
     {
-        let listing = list(&job.link, &api, &namespace, Some(&labels), job.timeout).await;
-        let Listing::Objects(objects) = listing else {
-            continue;
+        let place = Place {
+            context: job.step.context.clone(),
+            fence: job.step.fence,
+            cluster: job.step.cluster.clone(),
+            api: api.clone(),
+            namespace: namespace.clone(),
         };
-        let mut by_name: HashMap<String, Meta> = objects
-            .into_iter()
-            .map(|meta| (meta.name.clone(), meta))
-            .collect();
+        let names = members.iter().map(|at| items[*at].name.as_str());
+        let listed =
+            async || match list(&job.link, &api, &namespace, Some(&labels), job.timeout).await {
+                Listing::Objects(objects) => Some(objects),
+                Listing::Answered(_) | Listing::Lost(_) => None,
+            };
+        let now = Instant::now();
+        let taken = job.shared.snapshots.take(place, names, now, listed);
+        let mut seen = taken.await;
         for at in members {
-            items[at].seen = by_name.remove(&items[at].name);
+            items[at].seen = seen.remove(&items[at].name);
         }
     }
 }

@@ -263,6 +263,21 @@ impl Bed {
         assert!(answer.ok(), "{} {:?}", answer.code, answer.body);
     }
 
+    /// Somebody changes an object.
+    pub async fn patch(&self, name: &str, path: &str, patch: Value) {
+        let request = http::Request::patch(path)
+            .header("content-type", "application/merge-patch+json")
+            .body(serde_json::to_vec(&patch).unwrap())
+            .unwrap();
+        let answer = self
+            .client(name)
+            .await
+            .ask(request, Duration::from_secs(10))
+            .await
+            .unwrap();
+        assert!(answer.ok(), "{} {:?}", answer.code, answer.body);
+    }
+
     pub fn fault(
         &self,
         name: &str,

@@ -3,9 +3,11 @@
 use super::bed::{Bed, config_map};
 use model::{
     document::{Existing, Policy},
+    plan::Class,
+    row::Row,
     state::{Goal, ResourceState},
 };
-use sandbox::host::Verb;
+use sandbox::host::{FaultKind, LogEntry, Verb};
 use serde_json::json;
 
 const CART: &str = "
@@ -139,6 +141,107 @@ async fn many_rows_go_in_and_out_with_one_request_each() {
     assert_eq!(bed.drive("run-2").await, "Terminated");
     for name in &names {
         assert_eq!(bed.log("c1", Verb::Delete, name).len(), 1, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_whose_turn_comes_after_the_window_are_opened_again_and_sent_once() {
+    let names: Vec<String> = (0..150).map(|n| format!("m{n}")).collect();
+    let yaml: String = names.iter().map(|name| config_map(name)).collect();
+    let bed = Bed::new(1, &[("conf", &yaml)], Policy::default()).await;
+    bed.instantiate().await;
+    bed.begin("run-1").await;
+    let rows = bed.rows().await;
+    let (shared, own): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.class == Class::Shared);
+    let ids = |rows: &[&Row]| rows.iter().map(|row| row.id).collect::<Vec<_>>();
+    let (first, rest) = own.split_at(20);
+    let (shared, first, rest) = (ids(&shared), ids(first), ids(rest));
+    bed.activities
+        .run_apply(bed.step("c1", &shared).await)
+        .await
+        .unwrap();
+    // The cluster is known to answer fast, so that several rows are opened for each connection …
+    let ended = bed
+        .activities
+        .run_apply(bed.step("c1", &first).await)
+        .await
+        .unwrap();
+    assert!(ended.outcome.retry.is_empty() && ended.outcome.again.is_empty());
+    // … and then takes as long for one as the window is for all of them.
+    bed.fault(
+        "c1",
+        FaultKind::Latency { ms: 300 },
+        Some(Verb::Apply),
+        None,
+        None,
+    );
+    let ended = bed
+        .activities
+        .run_apply(bed.step("c1", &rest).await)
+        .await
+        .unwrap();
+    let outcome = ended.outcome;
+    assert!(
+        outcome.failed.is_empty() && outcome.retry.is_empty() && outcome.again.is_empty(),
+        "{outcome:?}"
+    );
+    for row in bed.rows().await {
+        assert_eq!(row.state, ResourceState::Applied, "{}", row.key);
+        assert_eq!((row.sent, row.attempts), (1, 1), "{}", row.key);
+    }
+    for name in &names {
+        assert_eq!(bed.log("c1", Verb::Apply, name).len(), 1, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_changed_hands_since_it_was_listed_is_kept() {
+    let names: Vec<String> = (0..30).map(|n| format!("m{n}")).collect();
+    let yaml: String = names.iter().map(|name| config_map(name)).collect();
+    let bed = Bed::new(1, &[("conf", &yaml)], Policy::default()).await;
+    bed.instantiate().await;
+    assert_eq!(bed.drive("run-1").await, "Instantiated");
+    bed.terminate().await;
+    bed.begin("run-2").await;
+    let rows: Vec<_> = bed.rows().await;
+    let rows: Vec<_> = rows
+        .iter()
+        .filter(|row| row.key.kind == "ConfigMap")
+        .collect();
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    let (first, rest) = ids.split_at(15);
+    bed.activities
+        .run_delete(bed.step("c1", first).await)
+        .await
+        .unwrap();
+    // The first step listed for both. Then somebody takes an object over, and touches another.
+    let (taken, touched) = (&rows[20].key.name, &rows[21].key.name);
+    for (name, labels) in [
+        (taken, json!({"muster.dev/context": null})),
+        (touched, json!({"touched": "yes"})),
+    ] {
+        let path = format!("/api/v1/namespaces/shop/configmaps/{name}?fieldManager=kubectl");
+        bed.patch("c1", &path, json!({"metadata": {"labels": labels}}))
+            .await;
+    }
+    let lists = |log: Vec<LogEntry>| log.iter().filter(|e| e.verb == Verb::List).count();
+    let before = lists(bed.host.log("c1").unwrap());
+    bed.activities
+        .run_delete(bed.step("c1", rest).await)
+        .await
+        .unwrap();
+    assert_eq!(
+        lists(bed.host.log("c1").unwrap()),
+        before,
+        "one list for both"
+    );
+    let path = |name: &str| format!("/api/v1/namespaces/shop/configmaps/{name}");
+    assert!(bed.object("c1", &path(taken)).await.is_some());
+    assert!(bed.object("c1", &path(touched)).await.is_none());
+    assert!(bed.row(taken).await.kept.is_some());
+    assert_eq!(bed.row(touched).await.kept, None);
+    for row in bed.rows().await.iter().filter(|row| ids.contains(&row.id)) {
+        assert_eq!(row.state, ResourceState::Deleted, "{}", row.key);
     }
 }
 

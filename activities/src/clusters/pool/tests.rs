@@ -234,3 +234,28 @@ async fn a_hello_needs_neither_a_slot_nor_an_idle_connection() {
     assert_eq!(seen.connections.load(SeqCst), 3);
     drop(all);
 }
+
+#[tokio::test]
+async fn a_slot_of_a_batch_comes_back_to_it_while_its_connection_is_up() {
+    let (pool, _) = server(Manner::Answer).await;
+    let mut seats = Seats::new(pool.slots(2, 1, WITHIN).await.unwrap());
+    let mut first = seats.take().unwrap();
+    let second = seats.take().unwrap();
+    assert!(seats.take().is_none() && pool.spare(1).is_none());
+    assert!(first.send(request(), None, WITHIN).await.unwrap().ok());
+    drop(first);
+    let mut first = seats.next().await.unwrap();
+    let closed = Some(Window {
+        opened: Duration::ZERO,
+        length: Duration::ZERO,
+    });
+    first.send(request(), closed, WITHIN).await.unwrap_err();
+    // Its connection is gone: it frees its place for whoever dials next.
+    drop(first);
+    assert!(seats.take().is_none());
+    assert_eq!(pool.slots(2, 1, WITHIN).await.unwrap().len(), 1);
+    // A batch that ended gives back what it had.
+    drop(seats);
+    drop(second);
+    assert_eq!(pool.slots(2, 1, WITHIN).await.unwrap().len(), 2);
+}
