@@ -22,6 +22,7 @@ macro_rules! everywhere {
 mod suite {
     mod applications;
     mod cases;
+    mod contract;
     mod control_plane;
     mod engine;
     mod failures;

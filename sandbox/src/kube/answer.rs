@@ -20,6 +20,8 @@ pub enum Answer {
     Text(u16, &'static str, Bytes),
     /// A watch: lines of JSON.
     Stream(Body),
+    /// Any of them, with warnings.
+    Warned(Box<Answer>, Vec<String>),
 }
 
 impl Answer {
@@ -28,12 +30,32 @@ impl Answer {
         Answer::Json(code, Bytes::from(value.to_string()))
     }
 
+    /// With a warning for each field that was left away.
+    pub fn warning(self, unknown: &[String]) -> Self {
+        if unknown.is_empty() {
+            return self;
+        }
+        let warnings = unknown
+            .iter()
+            .map(|field| format!("299 - \"unknown field \\\"{field}\\\"\""));
+        Answer::Warned(Box::new(self), warnings.collect())
+    }
+
     /// As an HTTP response.
     pub fn into_response(self) -> Response<Body> {
         let (code, media_type, body) = match self {
             Answer::Json(code, json) => (code, "application/json", Body::from(json)),
             Answer::Text(code, media_type, text) => (code, media_type, Body::from(text)),
             Answer::Stream(body) => (200, "application/json", body),
+            Answer::Warned(answer, warnings) => {
+                let mut response = answer.into_response();
+                for warning in warnings {
+                    if let Ok(value) = header::HeaderValue::from_str(&warning) {
+                        response.headers_mut().append(header::WARNING, value);
+                    }
+                }
+                return response;
+            }
         };
         let mut response = Response::new(body);
         *response.status_mut() =

@@ -92,7 +92,7 @@ pub fn set(kind: &str, object: &mut Value) {
             default(spec, "suspend", json!(false));
             default(spec, "manualSelector", json!(false));
             default(spec, "podReplacementPolicy", json!("TerminatingOrFailed"));
-            template(spec, "Never");
+            template(spec, "Always");
         }),
         "cronjobs.batch" => with_spec(object, |spec| {
             default(spec, "concurrencyPolicy", json!("Allow"));
@@ -101,7 +101,7 @@ pub fn set(kind: &str, object: &mut Value) {
             default(spec, "failedJobsHistoryLimit", json!(1));
             let job = child(spec, "jobTemplate");
             child(job, "metadata");
-            template(child(job, "spec"), "Never");
+            template(child(job, "spec"), "Always");
         }),
         "pods" => with_spec(object, |spec| {
             default(spec, "enableServiceLinks", json!(true));
@@ -118,6 +118,16 @@ pub fn set(kind: &str, object: &mut Value) {
             pod(spec, "Always");
         }),
         "networkpolicies.networking.k8s.io" => with_spec(object, |spec| {
+            for way in ["ingress", "egress"] {
+                let rules = spec.get_mut(way).and_then(Value::as_array_mut);
+                let ports = rules
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|rule| rule.get_mut("ports")?.as_array_mut());
+                for port in ports.flatten() {
+                    default(fields(port), "protocol", json!("TCP"));
+                }
+            }
             let egress = spec.contains_key("egress");
             default(
                 spec,
@@ -180,6 +190,21 @@ pub fn set(kind: &str, object: &mut Value) {
             default(names, "singular", json!(kind.to_lowercase()));
             default(names, "listKind", json!(format!("{kind}List")));
         }),
+        "validatingwebhookconfigurations.admissionregistration.k8s.io"
+        | "mutatingwebhookconfigurations.admissionregistration.k8s.io" => {
+            let mutating = kind.starts_with("mutating");
+            let webhooks = fields(object)
+                .get_mut("webhooks")
+                .and_then(Value::as_array_mut);
+            for webhook in webhooks.into_iter().flatten() {
+                webhook_defaults(fields(webhook), mutating);
+            }
+        }
+        "apiservices.apiregistration.k8s.io" => with_spec(object, |spec| {
+            if let Some(service) = spec.get_mut("service") {
+                default(fields(service), "port", json!(443));
+            }
+        }),
         "storageclasses.storage.k8s.io" => {
             let fields = fields(object);
             default(fields, "reclaimPolicy", json!("Delete"));
@@ -197,6 +222,27 @@ fn default(map: &mut Map<String, Value>, field: &str, value: Value) {
     map.entry(field).or_insert(value);
 }
 
+fn webhook_defaults(webhook: &mut Map<String, Value>, mutating: bool) {
+    default(webhook, "failurePolicy", json!("Fail"));
+    default(webhook, "matchPolicy", json!("Equivalent"));
+    default(webhook, "namespaceSelector", json!({}));
+    default(webhook, "objectSelector", json!({}));
+    default(webhook, "timeoutSeconds", json!(10));
+    if mutating {
+        default(webhook, "reinvocationPolicy", json!("Never"));
+    }
+    if let Some(service) = webhook
+        .get_mut("clientConfig")
+        .and_then(|client| client.get_mut("service"))
+    {
+        default(fields(service), "port", json!(443));
+    }
+    let rules = webhook.get_mut("rules").and_then(Value::as_array_mut);
+    for rule in rules.into_iter().flatten() {
+        default(fields(rule), "scope", json!("*"));
+    }
+}
+
 fn template(spec: &mut Map<String, Value>, restart: &str) {
     if let Some(Value::Object(template)) = spec.get_mut("template") {
         child(template, "metadata");
@@ -212,6 +258,17 @@ fn pod(spec: &mut Map<String, Value>, restart: &str) {
     default(spec, "schedulerName", json!("default-scheduler"));
     if let Some(account) = spec.get("serviceAccountName").cloned() {
         default(spec, "serviceAccount", account);
+    }
+    for volume in spec
+        .get_mut("volumes")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        let volume = fields(volume);
+        if !volume.keys().any(|source| source != "name") {
+            volume.insert("emptyDir".into(), json!({}));
+        }
     }
     for list in ["initContainers", "containers"] {
         for container in spec
@@ -258,6 +315,12 @@ fn pod(spec: &mut Map<String, Value>, restart: &str) {
 fn service(spec: &mut Map<String, Value>) {
     default(spec, "type", json!("ClusterIP"));
     default(spec, "sessionAffinity", json!("None"));
+    if matches!(
+        spec.get("type").and_then(Value::as_str),
+        Some("NodePort" | "LoadBalancer")
+    ) {
+        default(spec, "externalTrafficPolicy", json!("Cluster"));
+    }
     if spec.get("type").and_then(Value::as_str) != Some("ExternalName") {
         default(spec, "internalTrafficPolicy", json!("Cluster"));
         default(spec, "ipFamilies", json!(["IPv4"]));

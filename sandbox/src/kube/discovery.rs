@@ -306,6 +306,12 @@ fn verbs(kind: &Kind) -> &'static [&'static str] {
             "watch",
         ];
     }
+    if &*kind.id == "namespaces" {
+        // They go one by one.
+        return &[
+            "create", "delete", "get", "list", "patch", "update", "watch",
+        ];
+    }
     kind.verbs.names()
 }
 

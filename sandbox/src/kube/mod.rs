@@ -28,6 +28,7 @@ mod patch;
 mod protobuf;
 mod remove;
 mod scale;
+mod schema;
 mod sent;
 mod settle;
 mod ssa;

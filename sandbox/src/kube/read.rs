@@ -8,7 +8,7 @@ use super::answer::{self, Answer};
 use super::kinds::Kind;
 use super::request::Call;
 use super::state::State;
-use super::status::Status;
+use super::status::{Cause, Status};
 use super::store::Stored;
 
 /// One object.
@@ -41,10 +41,24 @@ pub fn list(
 ) -> Result<Answer, Status> {
     let (labels, fields) = call.selectors(kind)?;
     let limit = call.number("limit")?.filter(|limit| *limit > 0);
+    let refuse = |why: &str| {
+        let cause = Cause::forbidden("resourceVersionMatch", why);
+        Status::invalid_as("meta.k8s.io", "ListOptions", "", &[cause])
+    };
+    if call.parameter("resourceVersionMatch").is_some()
+        && call.parameter("resourceVersion").is_none()
+    {
+        let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+        return Err(refuse(why));
+    }
     let mut at_version = state.store.version();
     let mut after = None;
     if let Some(token) = call.parameter("continue") {
         let (token_version, namespace, name) = read_token(token)?;
+        if call.since()?.is_some() {
+            let why = "specifying resource version is not allowed when using continue";
+            return Err(Status::bad_request(why));
+        }
         if token_version < state.store.oldest() {
             let mut status = Status::expired(
                 "The provided continue parameter is too old to display a consistent list result. You can start a \

@@ -9,6 +9,7 @@ use url::form_urlencoded;
 use super::kinds::Kind;
 use super::selector::{Fields, Labels};
 use super::status::Status;
+use super::write::Validation;
 
 /// The largest body that is read.
 pub const BODY_LIMIT: usize = 3 * 1024 * 1024;
@@ -55,9 +56,17 @@ impl Call {
             return Err(Status::too_large(BODY_LIMIT));
         }
         let query = parts.uri.query().unwrap_or_default();
-        let query = form_urlencoded::parse(query.as_bytes())
+        let query: BTreeMap<String, String> = form_urlencoded::parse(query.as_bytes())
             .into_owned()
             .collect();
+        if let Some(text) = query.get("timeout")
+            && !text.is_empty()
+            && !text.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        {
+            return Err(Status::bad_request(format!(
+                "invalid timeout specified in the request URL - time: invalid duration \"{text}\""
+            )));
+        }
         let text = |name| {
             parts
                 .headers
@@ -112,6 +121,26 @@ impl Call {
     /// Whether nothing is to be kept.
     pub fn dry_run(&self) -> Result<bool, Status> {
         dry_run(self.query.get("dryRun").map(String::as_str))
+    }
+
+    /// What becomes of fields that no schema knows.
+    pub fn validation(&self) -> Result<Validation, Status> {
+        match self.parameter("fieldValidation") {
+            None | Some("Warn") => Ok(Validation::Warn),
+            Some("Ignore") => Ok(Validation::Ignore),
+            Some("Strict") => Ok(Validation::Strict),
+            Some(other) => {
+                let allowed = ["", "Ignore", "Strict", "Warn"];
+                let cause =
+                    super::status::Cause::unsupported("fieldValidation", &other.into(), &allowed);
+                let options = match self.method {
+                    Method::POST => "CreateOptions",
+                    Method::PUT => "UpdateOptions",
+                    _ => "PatchOptions",
+                };
+                Err(Status::invalid_as("meta.k8s.io", options, "", &[cause]))
+            }
+        }
     }
 
     /// The field manager: as named, else the client's name.

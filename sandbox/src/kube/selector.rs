@@ -112,10 +112,14 @@ fn requirement(text: &str) -> Option<Requirement> {
         };
     }
     let one = |value: &str| vec![value.trim().to_owned()];
-    if let Some((key, value)) = text.split_once("!=") {
+    if let Some((key, value)) = text.split_once("!=")
+        && !value.contains('=')
+    {
         return made(key, Operator::NotIn(one(value)));
     }
-    if let Some((key, value)) = text.split_once("==").or_else(|| text.split_once('=')) {
+    if let Some((key, value)) = text.split_once("==").or_else(|| text.split_once('='))
+        && !value.contains('=')
+    {
         return made(key, Operator::In(one(value)));
     }
     if let Some((key, value)) = text.split_once('>') {

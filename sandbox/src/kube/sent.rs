@@ -5,11 +5,85 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::object;
+use super::schema::{self, Place};
 use super::ssa::misfit;
 use super::status::Status;
-use super::write::Write;
+use super::write::{Validation, Write};
 
 impl Write<'_> {
+    /// Refuses what cannot be decoded, drops what no schema knows, and answers what that was.
+    pub(super) fn understand(&self, object: &mut Value) -> Result<Vec<String>, Status> {
+        let refuse = |why: &str| {
+            let kind = &self.kind.kind;
+            Status::bad_request(format!(
+                "{kind} in version \"{}\" cannot be handled as a {kind}: {why}",
+                self.version
+            ))
+        };
+        let place = self.place();
+        if let Place::Known(form) = place
+            && let Some(fault) = schema::fault(object, form)
+        {
+            return Err(refuse(&fault.sent));
+        }
+        if self.kind.custom {
+            self.check_texts(object)?;
+        }
+        let unknown = schema::prune(object, place);
+        match self.validation {
+            Validation::Strict if !unknown.is_empty() => {
+                let fields: Vec<String> = unknown
+                    .iter()
+                    .map(|field| format!("unknown field \"{field}\""))
+                    .collect();
+                Err(refuse(&format!(
+                    "strict decoding error: {}",
+                    fields.join(", ")
+                )))
+            }
+            Validation::Warn => Ok(unknown),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Refuses an applied configuration with fields or values that its schema does not declare.
+    pub(super) fn check_declared(&self, config: &mut Value) -> Result<(), Status> {
+        let place = self.place();
+        let (namespace, name) = (
+            object::namespace(config).to_owned(),
+            object::name(config).to_owned(),
+        );
+        let what = format!(
+            "({namespace}/{name}; {}/{}, Kind={})",
+            self.kind.group, self.version, self.kind.kind
+        );
+        let misfits = schema::misfits(config, place, self.shape());
+        let why = match misfits.as_slice() {
+            [] => None,
+            [one] => Some(one.clone()),
+            all => Some(format!("errors:\n  {}", all.join("\n  "))),
+        };
+        if let Some(why) = why {
+            let message = format!("failed to create typed patch object {what}: {why}");
+            return Err(Status::unknown(message));
+        }
+        if let Place::Known(form) = place
+            && let Some(fault) = schema::fault(config, form)
+        {
+            let kind = format!(
+                "{}/{}, Kind={}",
+                self.kind.group, self.version, self.kind.kind
+            );
+            return Err(Status::unknown(format!(
+                "failed to convert new object {what} to proper version: unable to convert unstructured object to \
+                 {kind}: {}",
+                fault.applied
+            )));
+        }
+        schema::complete_keys(config, place, self.shape());
+        Ok(())
+    }
+
     /// Refuses values that no object of the kind could be decoded from.
     pub(super) fn check_texts(&self, object: &Value) -> Result<(), Status> {
         let Some((path, value)) = misfit(object, self.shape()) else {

@@ -43,11 +43,14 @@ pub fn answer(cluster: &Arc<Inner>, request: Request<Bytes>) -> Answer {
 }
 
 fn route(cluster: &Arc<Inner>, call: Call, wants_protobuf: bool) -> Result<Answer, Status> {
+    if call.method == Method::HEAD {
+        return Err(Status::method_not_allowed());
+    }
     let target = target(&call.path);
     if let Target::Objects(address) = target {
         return objects(cluster, call, &address);
     }
-    if call.method != Method::GET && call.method != Method::HEAD {
+    if call.method != Method::GET {
         return Err(Status::method_not_allowed());
     }
     let state = cluster.lock();
@@ -125,10 +128,10 @@ fn objects(cluster: &Arc<Inner>, call: Call, address: &Address) -> Result<Answer
             namespace,
             name,
         ),
-        (&Method::GET | &Method::HEAD, Some(name), Verbs::All) => {
+        (&Method::GET, Some(name), Verbs::All) => {
             read::get(&state, &call, &kind, version, place, name)
         }
-        (&Method::GET | &Method::HEAD, None, Verbs::All) => {
+        (&Method::GET, None, Verbs::All) => {
             read::list(&state, &call, &kind, version, namespace, None)
         }
         (&Method::POST, None, Verbs::All) => {
@@ -178,12 +181,14 @@ fn write<'a>(
         manager: call.manager(),
         subresource,
         dry_run: call.dry_run()?,
+        validation: call.validation()?,
     })
 }
 
 fn written_answer(call: &Call, kind: &Kind, version: &str, written: &Written) -> Answer {
     let code = if written.created { 201 } else { 200 };
-    Answer::Json(code, answer::one(call, kind, version, &written.stored))
+    let answer = Answer::Json(code, answer::one(call, kind, version, &written.stored));
+    answer.warning(&written.unknown)
 }
 
 fn patched(

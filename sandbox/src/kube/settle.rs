@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::defaults;
 use super::kinds::Kind;
 use super::object;
+use super::schema::{self, Place};
 use super::state::State;
 use super::write::Write;
 
@@ -44,7 +45,9 @@ impl Write<'_> {
         }
         settle_metadata(self.kind, old, new);
         if self.subresource != "status" {
-            if !self.kind.custom {
+            if let Place::Root(schema) = self.place() {
+                schema::defaults(new, schema);
+            } else if !self.kind.custom {
                 defaults::set(&self.kind.id, new);
             }
             if &*self.kind.id == "jobs.batch" && old.is_none() {
@@ -115,7 +118,15 @@ fn settle_metadata(kind: &Kind, old: Option<&Value>, new: &mut Value) {
 
 fn settle_address(state: &mut State, old: Option<&Value>, new: &mut Value) {
     let spec = object::child(object::fields(new), "spec");
-    if spec.get("type").and_then(Value::as_str) == Some("ExternalName") {
+    let typed = spec.get("type").and_then(Value::as_str);
+    // What the former type was given by default goes with it.
+    let policy = old.and_then(|old| old.pointer("/spec/externalTrafficPolicy"));
+    let is_internal = matches!(typed, Some("ClusterIP" | "ExternalName"));
+    let is_named = typed == Some("ExternalName");
+    if is_internal && policy.is_some() && spec.get("externalTrafficPolicy") == policy {
+        spec.remove("externalTrafficPolicy");
+    }
+    if is_named {
         return;
     }
     if !spec.contains_key("clusterIP") {

@@ -76,6 +76,24 @@ impl Cause {
         }
     }
 
+    /// A list with too many items.
+    pub fn too_many(field: impl Into<String>, items: usize, limit: f64) -> Self {
+        Self {
+            reason: "FieldValueTooMany",
+            message: format!("Too many: {items}: must have at most {limit} items"),
+            field: field.into(),
+        }
+    }
+
+    /// A value that comes twice.
+    pub fn duplicate(field: impl Into<String>, value: &Value) -> Self {
+        Self {
+            reason: "FieldValueDuplicate",
+            message: format!("Duplicate value: {value}"),
+            field: field.into(),
+        }
+    }
+
     /// A field that is missing.
     pub fn required(field: impl Into<String>, why: &str) -> Self {
         let message = if why.is_empty() {
@@ -101,6 +119,11 @@ impl Cause {
 
     /// A field whose value is not one of the allowed ones.
     pub fn unsupported(field: impl Into<String>, value: &Value, allowed: &[&str]) -> Self {
+        Self::unsupported_text(field, &value.to_string(), allowed)
+    }
+
+    /// The same with the value as it is shown.
+    pub fn unsupported_text(field: impl Into<String>, value: &str, allowed: &[&str]) -> Self {
         let allowed: Vec<String> = allowed.iter().map(|one| format!("\"{one}\"")).collect();
         let message = format!(
             "Unsupported value: {value}: supported values: {}",

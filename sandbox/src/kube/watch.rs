@@ -16,7 +16,7 @@ use super::kinds::Kind;
 use super::request::{Call, Form};
 use super::selector::{Fields, Labels};
 use super::state::State;
-use super::status::Status;
+use super::status::{Cause, Status};
 use super::store::{Change, Happened, Stored};
 use super::table;
 
@@ -61,6 +61,16 @@ pub fn watch(
     let initial_events = call
         .parameter("sendInitialEvents")
         .map(|_| call.flag("sendInitialEvents"));
+    if initial_events.is_some() && call.parameter("resourceVersionMatch") != Some("NotOlderThan") {
+        let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        let cause = Cause::forbidden("resourceVersionMatch", why);
+        return Err(Status::invalid_as(
+            "meta.k8s.io",
+            "ListOptions",
+            "",
+            &[cause],
+        ));
+    }
     let now = Instant::now();
     let mut watch = Watch {
         cluster: cluster.clone(),

@@ -8,6 +8,7 @@ use super::admission;
 use super::body;
 use super::kinds::Kind;
 use super::object;
+use super::schema::{self, Place};
 use super::ssa::{By, Manager, Managers, Operation, Refused, Shape};
 use super::state::State;
 use super::status::{Cause, Status};
@@ -29,6 +30,19 @@ pub struct Write<'a> {
     pub subresource: &'a str,
     /// Whether nothing is kept.
     pub dry_run: bool,
+    /// What becomes of fields that no schema knows.
+    pub validation: Validation,
+}
+
+/// What becomes of fields that no schema knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validation {
+    /// They are dropped.
+    Ignore,
+    /// They are dropped and told.
+    Warn,
+    /// They are refused.
+    Strict,
 }
 
 /// A write that was done.
@@ -37,6 +51,8 @@ pub struct Written {
     pub stored: Arc<Stored>,
     /// Whether it is new.
     pub created: bool,
+    /// What was left away, to be told in warnings.
+    pub unknown: Vec<String>,
 }
 
 impl Write<'_> {
@@ -61,6 +77,16 @@ impl Write<'_> {
         }
     }
 
+    pub(super) fn place(&self) -> Place<'_> {
+        if self.kind.custom {
+            let version = self.kind.version(self.version);
+            let schema = version.and_then(|version| version.schema.as_deref());
+            return schema.map_or(Place::Open, Place::Root);
+        }
+        let name = format!("{}/{}/{}", self.kind.group, self.version, self.kind.kind);
+        schema::of(&name).map_or(Place::Open, Place::Known)
+    }
+
     pub(super) fn has_status(&self) -> bool {
         self.kind
             .version(self.version)
@@ -70,7 +96,7 @@ impl Write<'_> {
     /// POST.
     pub fn create(&self, state: &mut State, mut new: Value) -> Result<Written, Status> {
         body::check_kind(&new, self.kind, self.version)?;
-        self.check_texts(&new)?;
+        let unknown = self.understand(&mut new)?;
         body::settle_namespace(&mut new, self.kind, self.namespace)?;
         if object::name(&new).is_empty() {
             let stem = object::meta_text(&new, "generateName").to_owned();
@@ -103,11 +129,12 @@ impl Write<'_> {
             },
         );
         managers.write(&mut new);
-        validate::check(self.kind, None, &new)?;
+        validate::check(self.kind, self.version, None, &new)?;
         if let Some(existing) = state.store.get(&self.kind.id, self.namespace, &name) {
             return Err(Status::already_exists(self.kind, &name, existing.deleting));
         }
-        self.keep(state, None, new)
+        let written = self.keep(state, None, new)?;
+        Ok(Written { unknown, ..written })
     }
 
     /// What is asked before anything new: its namespace, and that its kind is not going away.
@@ -145,7 +172,7 @@ impl Write<'_> {
             .cloned();
         let stored = stored.ok_or_else(|| Status::not_found(self.kind, name))?;
         body::check_kind(&new, self.kind, self.version)?;
-        self.check_texts(&new)?;
+        let unknown = self.understand(&mut new)?;
         body::settle_name(&mut new, name)?;
         body::settle_namespace(&mut new, self.kind, self.namespace)?;
         let old = stored.object();
@@ -220,8 +247,9 @@ impl Write<'_> {
             );
         }
         managers.write(&mut new);
-        validate::check(self.kind, Some(&old), &new)?;
-        self.keep(state, Some((&stored, &old)), new)
+        validate::check(self.kind, self.version, Some(&old), &new)?;
+        let written = self.keep(state, Some((&stored, &old)), new)?;
+        Ok(Written { unknown, ..written })
     }
 
     /// Server-side apply.
@@ -233,6 +261,7 @@ impl Write<'_> {
         force: bool,
     ) -> Result<Written, Status> {
         self.check_applied(&config)?;
+        self.check_declared(&mut config)?;
         if object::name(&config).is_empty() {
             return Err(Status::bad_request(format!(
                 "the name of the object ({name} based on URL) was undeterminable: name must be provided"
@@ -310,10 +339,13 @@ impl Write<'_> {
                 said_namespace, self.kind.group, self.version, self.kind.kind
             )),
         })?;
+        if self.kind.custom {
+            schema::prune(&mut new, self.place());
+        }
         // Only now: an empty map that is applied is a field like others until it is decoded.
         self.drop_empties(&mut new);
         managers.write(&mut new);
-        validate::check(self.kind, old.as_ref(), &new)?;
+        validate::check(self.kind, self.version, old.as_ref(), &new)?;
         let before = stored.as_ref().zip(old.as_ref());
         self.keep(state, before, new)
     }
@@ -330,6 +362,7 @@ impl Write<'_> {
                 return Ok(Written {
                     stored: stored.clone(),
                     created: false,
+                    unknown: Vec::new(),
                 });
             }
             if stored.deleting
@@ -343,6 +376,7 @@ impl Write<'_> {
                 return Ok(Written {
                     stored: Arc::new(last),
                     created: false,
+                    unknown: Vec::new(),
                 });
             }
         }
@@ -354,6 +388,7 @@ impl Write<'_> {
             return Ok(Written {
                 stored: Arc::new(stored),
                 created: old.is_none(),
+                unknown: Vec::new(),
             });
         }
         let stored = state.put(self.kind, new)?;
@@ -363,6 +398,7 @@ impl Write<'_> {
         Ok(Written {
             stored,
             created: old.is_none(),
+            unknown: Vec::new(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Namespaces: what each one gets, and how one goes with all it holds.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +75,7 @@ pub fn finish(state: &mut State, kind: &Arc<Kind>, stored: &Arc<Stored>) -> Resu
     let namespace = stored.key.name.as_str();
     let mut budget = AT_ONCE;
     let mut left: Vec<(String, usize)> = Vec::new();
+    let mut held: BTreeMap<String, usize> = BTreeMap::new();
     for id in state.store.kinds() {
         let Some(content) = state.kind(&id).filter(|kind| kind.namespaced) else {
             continue;
@@ -91,7 +93,14 @@ pub fn finish(state: &mut State, kind: &Arc<Kind>, stored: &Arc<Stored>) -> Resu
         }
         let count = state.store.list(&id, Some(namespace), None).count();
         if count > 0 {
-            left.push((id.to_string(), count));
+            // As Kubernetes writes a resource and its group, which the core group has not.
+            let dot = if content.group.is_empty() { "." } else { "" };
+            left.push((format!("{id}{dot}"), count));
+        }
+        for one in state.store.list(&id, Some(namespace), None) {
+            for finalizer in object::finalizers(&one.object()) {
+                *held.entry(finalizer.to_owned()).or_default() += 1;
+            }
         }
     }
     if budget == 0 {
@@ -159,7 +168,32 @@ pub fn finish(state: &mut State, kind: &Arc<Kind>, stored: &Arc<Stored>) -> Resu
             )
         }
     };
-    let mut conditions = vec![discovery, content];
+    let finalizers: Vec<String> = held
+        .iter()
+        .map(|(finalizer, count)| format!("{finalizer} in {count} resource instances"))
+        .collect();
+    let finalizers = if finalizers.is_empty() {
+        condition(
+            "NamespaceFinalizersRemaining",
+            false,
+            "ContentHasNoFinalizers",
+            "All content-preserving finalizers finished",
+            &now,
+        )
+    } else {
+        let message = format!(
+            "Some content in the namespace has finalizers remaining: {}",
+            finalizers.join(", ")
+        );
+        condition(
+            "NamespaceFinalizersRemaining",
+            true,
+            "SomeFinalizersRemain",
+            &message,
+            &now,
+        )
+    };
+    let mut conditions = vec![discovery, content, finalizers];
     // Times of conditions that say the same stay, so that a look that finds nothing new writes nothing.
     for fresh in &mut conditions {
         let before = object

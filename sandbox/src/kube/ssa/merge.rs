@@ -74,7 +74,8 @@ pub fn set_of(value: &Value, shape: Shape<'_>) -> Result<Set, Misshapen> {
                     let element = key_element(item, &keys).ok_or_else(|| {
                         let key = keys.first().copied().unwrap_or_default();
                         Misshapen::new(format!(
-                            "element {at}: associative list with keys has an element that omits key field \"{key}\""
+                            "element {at}: associative list with keys has an element that omits key field \"{key}\" \
+                             (and doesn't have default value)"
                         ))
                     })?;
                     let mut child =
@@ -176,6 +177,18 @@ fn everything(value: &Value, shape: Shape<'_>) -> Set {
         _ => set.own = true,
     }
     set
+}
+
+/// How a refusal names an item of a list.
+pub fn element(item: &Value, at: usize, rule: &ListRule<'_>) -> String {
+    match rule {
+        ListRule::Atomic => format!("[{at}]"),
+        ListRule::Set => shown(&value_element(item)),
+        ListRule::Keyed(keys) => match key_element(item, keys) {
+            Some(element) => shown(&element),
+            None => format!("[{at}]"),
+        },
+    }
 }
 
 fn elements<'a>(list: &'a [Value], rule: &ListRule<'_>) -> Vec<(String, &'a Value)> {

@@ -11,5 +11,5 @@ mod shape;
 
 pub use apply::{By, Refused};
 pub use managed::{Manager, Managers, Operation};
-pub use merge::misfit;
+pub use merge::{element, misfit};
 pub use shape::{ListRule, Shape};

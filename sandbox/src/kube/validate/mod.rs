@@ -6,10 +6,14 @@ use super::immutable;
 use super::kinds::Kind;
 use super::names;
 use super::object::{self, text};
+use super::schema;
 use super::status::{Cause, Status};
 
+mod pods;
+mod specific;
+
 /// Refuses an object that is not valid, or that changes what may not change.
-pub fn check(kind: &Kind, old: Option<&Value>, new: &Value) -> Result<(), Status> {
+pub fn check(kind: &Kind, version: &str, old: Option<&Value>, new: &Value) -> Result<(), Status> {
     let mut causes = Vec::new();
     if old.is_none() {
         names::check(kind, new, &mut causes);
@@ -24,6 +28,8 @@ pub fn check(kind: &Kind, old: Option<&Value>, new: &Value) -> Result<(), Status
     owners(new, &mut causes);
     sizes(kind, new, &mut causes);
     required(kind, new, &mut causes);
+    specific::check(kind, new, &mut causes);
+    allowed(kind, version, new, &mut causes);
     if let Some(old) = old {
         immutable::check(kind, old, new, &mut causes);
     }
@@ -31,6 +37,25 @@ pub fn check(kind: &Kind, old: Option<&Value>, new: &Value) -> Result<(), Status
         Ok(())
     } else {
         Err(Status::invalid(kind, object::name(new), &causes))
+    }
+}
+
+/// What the schema allows.
+fn allowed(kind: &Kind, version: &str, new: &Value, causes: &mut Vec<Cause>) {
+    if kind.custom {
+        let schema = kind.version(version).and_then(|one| one.schema.as_deref());
+        if let Some(schema) = schema {
+            schema::faults(new, schema, causes);
+        }
+        return;
+    }
+    // A definition holds a schema, which has rules of its own.
+    if &*kind.id == "customresourcedefinitions.apiextensions.k8s.io" {
+        return;
+    }
+    let name = format!("{}/{version}/{}", kind.group, kind.kind);
+    if let Some(form) = schema::of(&name) {
+        schema::check_values(new, form, causes);
     }
 }
 
@@ -118,11 +143,9 @@ fn required(kind: &Kind, new: &Value, causes: &mut Vec<Cause>) {
         "jobs.batch" => {
             pod(new, "/spec/template/spec", "spec.template.spec", causes);
             if text(new, "/spec/template/spec/restartPolicy") == "Always" {
-                let policy = new
-                    .pointer("/spec/template/spec/restartPolicy")
-                    .unwrap_or(&Value::Null);
                 let field = "spec.template.spec.restartPolicy";
-                causes.push(Cause::unsupported(field, policy, &["OnFailure", "Never"]));
+                let why = "valid values: \"OnFailure\", \"Never\"";
+                causes.push(Cause::required(field, why));
             }
         }
         "pods" => pod(new, "/spec", "spec", causes),
@@ -288,16 +311,16 @@ mod tests {
     #[test]
     fn a_selector_can_be_neither_left_away_nor_changed() {
         let kind = built_in("deployments.apps").unwrap();
-        assert_eq!(check(kind, None, &deployment("a")), Ok(()));
+        assert_eq!(check(kind, "v1", None, &deployment("a")), Ok(()));
         let mut without = deployment("a");
         without["spec"].as_object_mut().unwrap().remove("selector");
-        let refused = check(kind, None, &without).unwrap_err();
+        let refused = check(kind, "v1", None, &without).unwrap_err();
         assert_eq!(
             refused.message,
             "Deployment.apps \"d\" is invalid: [spec.selector: Required value, spec.template.metadata.labels: \
              Invalid value: {\"app\":\"a\"}: `selector` does not match template `labels`]"
         );
-        let refused = check(kind, Some(&deployment("a")), &deployment("b")).unwrap_err();
+        let refused = check(kind, "v1", Some(&deployment("a")), &deployment("b")).unwrap_err();
         assert_eq!(
             refused.message,
             "Deployment.apps \"d\" is invalid: spec.selector: Invalid value: {\"matchLabels\":{\"app\":\"b\"}}: field is immutable"
@@ -308,8 +331,13 @@ mod tests {
     #[test]
     fn several_faults_are_named_together() {
         let kind = built_in("deployments.apps").unwrap();
-        let refused =
-            check(kind, None, &json!({"metadata": {"name": "d"}, "spec": {}})).unwrap_err();
+        let refused = check(
+            kind,
+            "v1",
+            None,
+            &json!({"metadata": {"name": "d"}, "spec": {}}),
+        )
+        .unwrap_err();
         assert_eq!(
             refused.message,
             "Deployment.apps \"d\" is invalid: [spec.selector: Required value, spec.template.metadata.labels: \
