@@ -28,6 +28,7 @@ mod suite {
     mod house;
     mod inputs;
     mod objects;
+    mod outages;
     mod real_clusters;
     mod recovery;
     mod terminate;
