@@ -2,7 +2,11 @@
 
 use crate::{
     attempts::{Finish, Job},
-    clusters::{answer::NetError, discovery::NoApi, pool::Slot},
+    clusters::{
+        answer::{Answer, NetError},
+        discovery::{NoApi, Unlisted},
+        pool::Slot,
+    },
     judge::{self, Verdict},
     listing::{Listing, list},
     object::{Meta, foreign},
@@ -11,7 +15,7 @@ use crate::{
 };
 use futures::{StreamExt, stream};
 use model::{
-    failure::Certainty,
+    failure::{Certainty, Failure},
     manifest::{APP_LABEL, CONTEXT_LABEL, INSTALLATION_LABEL},
     plan::Class,
     row::Row,
@@ -38,7 +42,18 @@ pub enum Content {
 pub async fn foreign_content(job: &Job, row: &Row) -> Content {
     let since = Instant::now();
     let apis = match row.key.kind.as_str() {
-        "Namespace" => job.link.discovery.listable(&job.link, job.timeout).await,
+        "Namespace" => match job.link.discovery.listable(&job.link, job.timeout).await {
+            Err(Unlisted {
+                what,
+                why: NoApi::Answer(answer),
+            }) => {
+                return Content::Unknown(Verdict::Transient {
+                    failure: silent(&what, &answer),
+                    after: None,
+                });
+            }
+            apis => apis.map_err(|unlisted| unlisted.why),
+        },
         _ => {
             let (plural, group) = row
                 .key
@@ -124,6 +139,18 @@ pub async fn foreign_content(job: &Job, row: &Row) -> Content {
             ))
         }
     }
+}
+
+/// A group that the cluster promises and nobody serves. Kubernetes itself does not finish a
+/// namespace then.
+fn silent(what: &str, answer: &Answer) -> Failure {
+    judge::failure(
+        "groupSilent",
+        &format!(
+            "{what} does not say what it serves (HTTP {}), so it cannot be known whether the namespace is empty",
+            answer.code
+        ),
+    )
 }
 
 /// Uids of the context's objects on the cluster: owners of what was left behind by them.

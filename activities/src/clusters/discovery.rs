@@ -40,6 +40,14 @@ pub enum NoApi {
     Net(NetError),
 }
 
+/// What part of discovery did not say what it serves.
+#[derive(Debug)]
+pub struct Unlisted {
+    /// A group and version, as in `apiVersion`.
+    pub what: String,
+    pub why: NoApi,
+}
+
 impl Discovery {
     /// The path of a kind in exactly this version; one refresh when it is not known.
     pub async fn resolve(
@@ -155,12 +163,16 @@ impl Discovery {
 
     /// Every namespaced kind that can be listed, in one version each, read anew. All of them, or
     /// none: what a group holds that does not answer is not known.
-    pub async fn listable(&self, link: &Link, within: Duration) -> Result<Vec<Api>, NoApi> {
-        let list = read_resources(link, "", "v1", within).await?;
+    pub async fn listable(&self, link: &Link, within: Duration) -> Result<Vec<Api>, Unlisted> {
+        let unlisted = |what: String| move |why| Unlisted { what, why };
+        let core = read_resources(link, "", "v1", within).await;
+        let list = core.map_err(unlisted("v1".to_owned()))?;
         let mut apis = listable(&list, "", "v1");
-        for (group, versions) in read_groups(link, within).await? {
+        let groups = read_groups(link, within).await;
+        for (group, versions) in groups.map_err(unlisted("the list of groups".to_owned()))? {
             for version in versions {
-                let list = read_resources(link, &group, &version, within).await?;
+                let list = read_resources(link, &group, &version, within).await;
+                let list = list.map_err(unlisted(format!("{group}/{version}")))?;
                 for api in listable(&list, &group, &version) {
                     let known = |other: &Api| other.group == group && other.plural == api.plural;
                     if !apis.iter().any(known) {

@@ -231,6 +231,13 @@ pub const GUIDES: &[Guide] = &[
         next: "check the admission webhook that the message names; Muster tries again by itself",
     },
     Guide {
+        code: "groupSilent",
+        sees: "VERSION does not say what it serves",
+        means: "an APIService promises this API group and its server does not answer, so that nobody knows whether a namespace is empty; Kubernetes ends no namespace then either",
+        does: "deletes everything else, and looks at the namespace again until the group answers or is gone",
+        next: "bring the server of that API group back, or delete its APIService; Muster tries again by itself",
+    },
+    Guide {
         code: "tooManyRequests",
         sees: "the cluster asks for patience",
         means: "the API server limits requests (429)",

@@ -521,9 +521,9 @@ async fn status_names_cluster_object_cause_and_next_step_of_every_failure() {
     stack.end().await;
 }
 
-/// Caused in [`engine`], or by the tests of `model` (what an answer means), `activities` (what a
-/// look, an attempt and a delete see), `store` (probes) and the suite [`readiness`](super::readiness).
-const ELSEWHERE: [&str; 23] = [
+/// Caused in [`engine`], in `objects.rs` or in `readiness.rs`, or by the tests of `model` (what an
+/// answer means), `activities` (what a look, an attempt and a delete see) and `store` (probes).
+const ELSEWHERE: [&str; 24] = [
     "temporalUnreachable",
     "noWorker",
     "storeLocked",
@@ -535,6 +535,7 @@ const ELSEWHERE: [&str; 23] = [
     "refused",
     "manifestMissing",
     "unexpectedAnswer",
+    "groupSilent",
     "writeRace",
     "uidChanged",
     "terminating",

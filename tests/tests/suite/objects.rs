@@ -1,6 +1,8 @@
 //! Objects that make trouble: cases 12, 14 and 24 of spec §8, and objects of a megabyte.
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::{
+    api::core::v1::ConfigMap, kube_aggregator::pkg::apis::apiregistration::v1::APIService,
+};
 use kube::api::Patch;
 use proto::v1::{ContextState, ResourceState as R};
 use sandbox::host::{Fault, FaultKind, Verb};
@@ -9,6 +11,7 @@ use tests::{
     At, Stack,
     clusters::{client, inventory},
     documents::{App, config_maps as maps, on},
+    until,
 };
 
 everywhere! {
@@ -16,6 +19,7 @@ everywhere! {
     case_14_a_finalizer_is_waited_for,
     case_24_a_resource_waits_for_its_definition_and_goes_before_it,
     objects_of_a_megabyte_go_in_and_out,
+    a_group_that_nobody_serves_holds_up_a_namespace_only_and_is_named,
 }
 
 async fn kube(stack: &Stack) -> ::kube::Client {
@@ -167,5 +171,56 @@ async fn objects_of_a_megabyte_go_in_and_out(at: At) {
     dig.terminate().await.unwrap();
     dig.until_terminated().await;
     assert!(objects.get_opt("large").await.unwrap().is_none());
+    stack.end().await;
+}
+
+async fn a_group_that_nobody_serves_holds_up_a_namespace_only_and_is_named(at: At) {
+    let Some(stack) = Stack::at(at, 1).await else {
+        return;
+    };
+    let kube = kube(&stack).await;
+    let before = inventory(&kube).await;
+    let services: ::kube::Api<APIService> = ::kube::Api::all(kube.clone());
+    let absent: APIService = serde_json::from_value(json!({
+        "metadata": {"name": "v1beta1.metrics.k8s.io"},
+        "spec": {
+            "group": "metrics.k8s.io", "version": "v1beta1", "insecureSkipTLSVerify": true,
+            "groupPriorityMinimum": 100, "versionPriority": 100,
+            "service": {"name": "nobody", "namespace": "default"},
+        },
+    }))
+    .unwrap();
+    services.create(&Default::default(), &absent).await.unwrap();
+    until("the group does not answer", || async {
+        let asked = http::Request::get("/apis/metrics.k8s.io/v1beta1");
+        let asked = kube.request_text(asked.body(vec![]).unwrap()).await;
+        asked.is_err().then_some(())
+    })
+    .await;
+
+    let apps = [App::new("a", DEFINITION.to_owned() + &maps(&["r1"]))];
+    // In a namespace of somebody else nothing has to be known of what it holds.
+    let there = on(&["c1"]).replace("namespace: shop", "namespace: default");
+    let dig = stack.approved("there", &apps, &there).await;
+    dig.instantiate().await.unwrap();
+    dig.until_instantiated().await;
+    dig.terminate().await.unwrap();
+    dig.until_terminated().await;
+
+    let dig = stack.approved("own", &apps, &on(&["c1"])).await;
+    dig.instantiate().await.unwrap();
+    dig.until_instantiated().await;
+    dig.terminate().await.unwrap();
+    let status = dig
+        .until("the group is named", |s| {
+            format!("{:?}", s.head.problems).contains("metrics.k8s.io/v1beta1 does not say")
+        })
+        .await;
+    assert_eq!(status.state("c1", "r1"), R::Deleted);
+    assert_eq!(status.context(), Some(ContextState::Terminating));
+    let name = "v1beta1.metrics.k8s.io";
+    services.delete(name, &Default::default()).await.unwrap();
+    dig.until_terminated().await;
+    assert_eq!(inventory(&kube).await, before);
     stack.end().await;
 }

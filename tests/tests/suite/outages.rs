@@ -1,0 +1,161 @@
+//! A real API server and its etcd are killed and come back in the middle of a lifecycle: it ends
+//! well, nothing is left, nothing is there twice.
+
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
+use kube::{Api, api::PostParams};
+use proto::v1::{ContextState, ResourceState as R};
+use sandbox::host::Verb;
+use std::collections::BTreeSet;
+use tests::{
+    Dig, Stack,
+    clusters::{inventory, until_as_before},
+    control_plane::{ControlPlane, Part, Profile},
+    documents::{App, config_maps},
+    until,
+};
+
+const SEEDS: std::ops::Range<u64> = 0..10;
+const OBJECTS: usize = 30;
+const PODS: usize = 3;
+
+/// What happens in one run, all of it from the seed.
+struct Draw(u64);
+
+impl Draw {
+    /// A number below `end` (splitmix64).
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % u64::try_from(end).unwrap()).unwrap()
+    }
+
+    fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+}
+
+/// Kills servers of one cluster when it has received some requests, and starts them again, at once
+/// or when the lifecycle has noticed.
+async fn outage(stack: &Stack, planes: &[ControlPlane; 2], dig: &Dig, draw: &mut Draw, verb: Verb) {
+    let victim = draw.below(2);
+    let cluster = format!("c{}", victim + 1);
+    let parts = draw.one_of(&[
+        &[Part::ApiServer][..],
+        &[Part::Etcd],
+        &[Part::ApiServer, Part::Etcd],
+    ]);
+    let after = 1 + draw.below(OBJECTS - 10);
+    until("the cluster got a part of it", || async {
+        (stack.asked(&cluster, verb).len() >= after).then_some(())
+    })
+    .await;
+    for part in parts {
+        planes[victim].kill(*part);
+    }
+    if draw.below(3) > 0 {
+        let id = format!("sandbox+{cluster}");
+        dig.until("the outage is noticed", |s| {
+            let waits =
+                |r: &proto::v1::Resource| r.cluster == id && r.deployed_status() == R::Retrying;
+            // It may have been quicker than the kill.
+            let over = [ContextState::Instantiated, ContextState::Terminated];
+            s.resources.iter().any(waits) || s.context().is_some_and(|c| over.contains(&c))
+        })
+        .await;
+    }
+    for part in parts {
+        planes[victim].begin(*part);
+    }
+}
+
+fn deployment(name: &str) -> String {
+    format!(
+        "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\nspec:\n  replicas: {PODS}\n  selector: {{matchLabels: {{app: {name}}}}}\n  template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec: {{containers: [{{name: c, image: none}}]}}\n---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\nspec: {{selector: {{app: {name}}}, ports: [{{port: 80}}]}}\n"
+    )
+}
+
+/// Exactly what was asked for is there, once.
+async fn all_there(plane: &ControlPlane, namespace: &str, names: &BTreeSet<String>) {
+    let client = plane.client().await;
+    let objects: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let listed = objects.list(&Default::default()).await.unwrap().items;
+    let found: BTreeSet<String> = listed.into_iter().filter_map(|o| o.metadata.name).collect();
+    assert_eq!(&found, names);
+    let pods: Api<Pod> = Api::namespaced(client, namespace);
+    until("the pods are there, each once", || async {
+        let listed = pods.list(&Default::default()).await.ok()?.items;
+        (listed.len() == PODS).then_some(())
+    })
+    .await;
+}
+
+async fn run(stack: &Stack, planes: &[ControlPlane; 2], seed: u64) {
+    let mut draw = Draw(seed);
+    let name = format!("run-{seed}");
+    // Every other namespace is somebody's, and stays.
+    if seed % 2 == 0 {
+        let text = serde_json::json!({"metadata": {"name": name}});
+        let namespace: Namespace = serde_json::from_value(text).unwrap();
+        for plane in planes {
+            let namespaces: Api<Namespace> = Api::all(plane.client().await);
+            let created = namespaces.create(&PostParams::default(), &namespace).await;
+            created.unwrap();
+        }
+    }
+    let mut before = vec![];
+    for plane in planes {
+        before.push(inventory(&plane.client().await).await);
+    }
+    let names: Vec<String> = (0..OBJECTS).map(|i| format!("m{i}")).collect();
+    let listed: Vec<&str> = names.iter().map(String::as_str).collect();
+    let spec = format!(
+        "  namespace: {name}\n  placement:\n  - {{app: \"*\", allOf: [{{cluster: sandbox+c1}}, {{cluster: sandbox+c2}}]}}"
+    );
+    let apps = [App::new("a", config_maps(&listed) + &deployment("web"))];
+    let dig = stack.approved(&name, &apps, &spec).await;
+    for cluster in ["c1", "c2"] {
+        stack.host.clear_log(cluster).unwrap();
+    }
+
+    dig.instantiate().await.unwrap();
+    outage(stack, planes, &dig, &mut draw, Verb::Apply).await;
+    // In every third run, the terminate comes while the cluster is coming back.
+    if seed % 3 != 2 {
+        let status = dig.until_instantiated().await;
+        assert_eq!(status.count(R::Applied), 2 * (OBJECTS + 2));
+        let names = names.into_iter().collect();
+        for plane in planes {
+            all_there(plane, &name, &names).await;
+        }
+    }
+    dig.terminate().await.unwrap();
+    if seed % 3 != 2 {
+        outage(stack, planes, &dig, &mut draw, Verb::Delete).await;
+    }
+    let status = dig.until_terminated().await;
+    assert_eq!(status.count(R::Deleted), 2 * (OBJECTS + 2));
+    for (plane, before) in planes.iter().zip(&before) {
+        plane.ready().await;
+        until_as_before(&plane.client().await, before).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_killed_and_started_again_in_the_middle_leave_nothing_behind_and_nothing_twice() {
+    let Some(planes) = ControlPlane::start_pair(Profile::Whole).await else {
+        return;
+    };
+    let stack = Stack::in_front_of(&planes).await;
+    for seed in SEEDS {
+        said(seed);
+        run(&stack, &planes, seed).await;
+    }
+    stack.end().await;
+}
+
+#[allow(clippy::print_stderr, reason = "a failure names its seed")]
+fn said(seed: u64) {
+    eprintln!("seed {seed}");
+}
