@@ -9,6 +9,7 @@
 
 pub mod types;
 
+mod address;
 mod attempts;
 mod bulk;
 mod claims;
@@ -16,6 +17,7 @@ mod clusters;
 mod documents;
 mod halt;
 mod heads;
+mod key;
 mod log;
 mod look;
 mod manifests;
@@ -38,6 +40,8 @@ mod verbs;
 mod wake;
 mod writer;
 
+pub use address::{usual_key_file, without_password};
+pub use key::KeyError;
 pub use types::*;
 
 use sea_orm::DatabaseConnection;

@@ -29,5 +29,6 @@ mod suite {
     mod inputs;
     mod objects;
     mod recovery;
+    mod secrets;
     mod terminate;
 }
