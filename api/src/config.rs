@@ -212,16 +212,11 @@ impl TryFrom<Settings> for Config {
             what: "the store",
             flag: "--store sqlite:PATH or --store postgres://…",
         })?;
-        let key_file = match (settings.key_file, sqlite_path(&store)) {
-            (Some(named), _) => named,
-            (None, Some(database)) => database.with_file_name("muster.key"),
-            (None, None) => {
-                return Err(ConfigError::Missing {
-                    what: "the key file",
-                    flag: "--key-file FILE or set MUSTER_KEY_FILE",
-                });
-            }
-        };
+        let key_file = settings.key_file.or_else(|| store::usual_key_file(&store));
+        let key_file = key_file.ok_or(ConfigError::Missing {
+            what: "the key file",
+            flag: "--key-file FILE or set MUSTER_KEY_FILE",
+        })?;
         let tls = match (settings.tls_cert, settings.tls_key) {
             (Some(cert), Some(key)) => Some((cert, key)),
             (None, None) => None,
@@ -252,32 +247,10 @@ impl TryFrom<Settings> for Config {
     }
 }
 
-/// The file of `sqlite:PATH` (also `sqlite://PATH`, with or without `?options`).
-fn sqlite_path(store: &str) -> Option<PathBuf> {
-    let rest = store.strip_prefix("sqlite:")?;
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    Some(PathBuf::from(rest.split('?').next().unwrap_or(rest)))
-}
-
 fn address(what: &'static str, text: &str) -> Result<SocketAddr, ConfigError> {
     let text = text.replacen("localhost:", "127.0.0.1:", 1);
     text.parse()
         .map_err(|_| ConfigError::Address { what, text })
-}
-
-/// The store's URL without its password, for logs.
-pub fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
-    };
-    let Some((credentials, place)) = rest.rsplit_once('@') else {
-        return url.to_owned();
-    };
-    let user = credentials.split(':').next().unwrap_or_default();
-    format!(
-        "{scheme}://{user}:***@{}",
-        place.split('?').next().unwrap_or(place)
-    )
 }
 
 #[cfg(test)]
@@ -384,19 +357,5 @@ mod tests {
             .unwrap()
             .contains("HTTP")
         );
-    }
-
-    #[test]
-    fn a_password_is_not_logged() {
-        for (url, shown) in [
-            (
-                "postgres://u:secret@db:5432/m?password=x",
-                "postgres://u:***@db:5432/m",
-            ),
-            ("postgres://u:se@cret@db/m", "postgres://u:***@db/m"),
-            ("sqlite:/a/b.db", "sqlite:/a/b.db"),
-        ] {
-            assert_eq!(without_password(url), shown);
-        }
     }
 }

@@ -9,7 +9,6 @@ mod convert;
 mod documents;
 mod errors;
 mod inline;
-mod key;
 mod lifecycle;
 mod one;
 mod page;

@@ -3,9 +3,8 @@
 
 use crate::{
     auth::{Gate, Tokens, TokensError},
-    config::{Config, ConfigError, without_password},
+    config::{Config, ConfigError},
     documents::Documents,
-    key::{self, KeyError},
     lifecycle::Lifecycle,
     shared::Core,
     telemetry::Observe,
@@ -17,7 +16,7 @@ use proto::v1::{
     lifecycle_service_server::LifecycleServiceServer,
 };
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
-use store::{SealKey, Store, StoreError};
+use store::{KeyError, SealKey, Store, StoreError, without_password};
 use tokio::net::TcpListener;
 use tonic::{
     codec::CompressionEncoding,
@@ -90,7 +89,7 @@ impl Server {
     /// With another way to wake workflows.
     pub async fn bind_with(config: Config, waker: Arc<dyn Waker>) -> Result<Self, ServeError> {
         config.check()?;
-        let key = key::read(&config.key_file)?;
+        let key = SealKey::read(&config.key_file)?;
         let tokens = config.tokens.as_deref().map(Tokens::read).transpose()?;
         let tls = match &config.tls {
             Some((cert, key)) => Some(Identity::from_pem(pem(cert)?, pem(key)?)),

@@ -63,7 +63,7 @@ pub async fn register_in_store(
     key_file: &Path,
     clusters: &[Cluster],
 ) -> anyhow::Result<()> {
-    let key = worker::read_key(key_file)?;
+    let key = store::SealKey::read(key_file)?;
     let store = Store::open(store, key).await.context("open the store")?;
     let mut set = DocumentSet {
         clusters: Vec::new(),

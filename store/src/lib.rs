@@ -9,6 +9,7 @@
 
 pub mod types;
 
+mod address;
 mod attempts;
 mod bulk;
 mod chunks;
@@ -18,6 +19,7 @@ mod dialect;
 mod documents;
 mod halt;
 mod heads;
+mod key;
 mod log;
 mod look;
 mod manifests;
@@ -44,6 +46,8 @@ mod wake;
 mod watched;
 mod writer;
 
+pub use address::{usual_key_file, without_password};
+pub use key::KeyError;
 pub use readiness::{Beat, Seen};
 pub use ready::ReadyRow;
 pub use trouble::Trouble;

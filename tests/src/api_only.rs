@@ -51,32 +51,7 @@ pub struct ApiOnly {
 
 impl ApiOnly {
     pub async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let key = dir.path().join("muster.key");
-        std::fs::write(&key, "07".repeat(32)).unwrap();
-        let any = "127.0.0.1:0".parse().unwrap();
-        let config = Config::embedded(
-            &store_url(&dir),
-            temporal::Server::default(),
-            any,
-            None,
-            key,
-        );
-        let server = Server::bind_with(config, Arc::new(Nobody)).await.unwrap();
-        let url = format!("http://{}", server.bound().unwrap().grpc);
-        let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
-        let task = tokio::spawn(async move { server.run(stopped).await.unwrap() });
-        let channel = Channel::from_shared(url.clone()).unwrap().connect_lazy();
-        let api = Self {
-            dir,
-            url,
-            documents: DocumentServiceClient::new(channel.clone()),
-            lifecycles: LifecycleServiceClient::new(channel.clone()),
-            channel,
-            stop,
-            task,
-        };
+        let api = Self::start_with(|_| ()).await;
         until("the store is open", || async {
             let mut documents = api.documents.clone();
             let list = documents.list_clusters(v1::ListClustersRequest::default());
@@ -84,6 +59,37 @@ impl ApiOnly {
         })
         .await;
         api
+    }
+
+    /// With other settings, and without waiting for its store.
+    pub async fn start_with(adjust: impl FnOnce(&mut Config)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("muster.key");
+        std::fs::write(&key, "07".repeat(32)).unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let mut config = Config::embedded(
+            &store_url(&dir),
+            temporal::Server::default(),
+            any,
+            None,
+            key,
+        );
+        adjust(&mut config);
+        let server = Server::bind_with(config, Arc::new(Nobody)).await.unwrap();
+        let url = format!("http://{}", server.bound().unwrap().grpc);
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let task = tokio::spawn(async move { server.run(stopped).await.unwrap() });
+        let channel = Channel::from_shared(url.clone()).unwrap().connect_lazy();
+        Self {
+            dir,
+            url,
+            documents: DocumentServiceClient::new(channel.clone()),
+            lifecycles: LifecycleServiceClient::new(channel.clone()),
+            channel,
+            stop,
+            task,
+        }
     }
 
     /// Every document with its generation and state, and every context: what a refused input must

@@ -7,6 +7,7 @@ pub mod client;
 pub mod clusters;
 pub mod control_plane;
 pub mod documents;
+pub mod dump;
 pub mod figures;
 pub mod logs;
 pub mod muster;

@@ -22,9 +22,13 @@ impl Write for Keep {
     }
 }
 
-/// Keeps what is logged from now on, by `RUST_LOG` or as the binaries do by default.
+/// What our crates say at most, and the others as the binaries let them by default.
+const OURS: &str = "info,activities=debug,api=debug,cli=debug,model=debug,sandbox=debug,store=debug,\
+                    temporal=debug,worker=debug,workflows=debug";
+
+/// Keeps what is logged from now on, by `RUST_LOG` or at the debug level of our crates.
 pub fn capture() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(OURS));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)

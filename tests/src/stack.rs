@@ -41,6 +41,8 @@ pub struct Stack {
     pub channel: Channel,
     /// Where the api listens.
     pub grpc: std::net::SocketAddr,
+    /// The api's addresses, for `--server` and for metrics.
+    pub bound: api::Bound,
     pub temporal: embedded::Running,
     pub dir: TempDir,
     worker: Option<Part>,
@@ -127,12 +129,13 @@ impl Stack {
                 namespace: None,
             },
             "127.0.0.1:0".parse().unwrap(),
-            None,
+            Some("127.0.0.1:0".parse().unwrap()),
             dir.path().join("muster.key"),
         ))
         .await
         .unwrap();
-        let grpc = server.bound().unwrap().grpc;
+        let bound = server.bound().unwrap();
+        let grpc = bound.grpc;
         let until = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move { server.run(until).await.unwrap() });
         let api = Some(Part { stop, task });
@@ -143,6 +146,7 @@ impl Stack {
             host,
             channel,
             grpc,
+            bound,
             temporal,
             dir,
             worker: None,

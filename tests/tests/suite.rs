@@ -35,6 +35,7 @@ mod suite {
     mod readiness;
     mod real_clusters;
     mod recovery;
+    mod secrets;
     mod sick;
     mod terminate;
 }

@@ -153,16 +153,11 @@ impl TryFrom<Settings> for Config {
             what: "the store",
             flag: "--store sqlite:PATH or --store postgres://…",
         })?;
-        let key_file = match (settings.key_file, sqlite_file(&store)) {
-            (Some(named), _) => named,
-            (None, Some(database)) => database.with_file_name("muster.key"),
-            (None, None) => {
-                return Err(ConfigError::Missing {
-                    what: "the key file",
-                    flag: "--key-file FILE or set MUSTER_KEY_FILE",
-                });
-            }
-        };
+        let key_file = settings.key_file.or_else(|| store::usual_key_file(&store));
+        let key_file = key_file.ok_or(ConfigError::Missing {
+            what: "the key file",
+            flag: "--key-file FILE or set MUSTER_KEY_FILE",
+        })?;
         Ok(Self {
             store,
             temporal: temporal::Server {
@@ -174,28 +169,6 @@ impl TryFrom<Settings> for Config {
             grace: Duration::from_secs(settings.graceful_timeout.unwrap_or(DEFAULT_GRACE)),
             allow_exec: settings.allow_exec,
         })
-    }
-}
-
-/// The file of `sqlite:PATH` (also `sqlite://PATH`, with or without `?options`).
-fn sqlite_file(store: &str) -> Option<PathBuf> {
-    let rest = store.strip_prefix("sqlite:")?;
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    let path = rest.split('?').next().unwrap_or(rest);
-    Some(PathBuf::from(path))
-}
-
-/// A store's URL for messages: without the password.
-pub(crate) fn shown(store: &str) -> String {
-    let Some((scheme, rest)) = store.split_once("://") else {
-        return store.to_owned();
-    };
-    match rest.rsplit_once('@') {
-        Some((user, host)) => {
-            let user = user.split(':').next().unwrap_or_default();
-            format!("{scheme}://{user}@{host}")
-        }
-        None => store.to_owned(),
     }
 }
 
@@ -229,16 +202,5 @@ mod tests {
         assert!(error("").contains("--store"));
         assert!(error("store = \"postgres://h/d\"").contains("--key-file"));
         assert!(toml::from_str::<Settings>("stroe = \"x\"").is_err());
-    }
-
-    #[test]
-    fn a_password_is_never_shown() {
-        for (store, text) in [
-            ("postgres://me:s3cret@db:5432/m", "postgres://me@db:5432/m"),
-            ("postgres://me:a@b@db/m", "postgres://me@db/m"),
-            ("sqlite:/d/m.db", "sqlite:/d/m.db"),
-        ] {
-            assert_eq!(shown(store), text);
-        }
     }
 }

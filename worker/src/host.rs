@@ -1,13 +1,9 @@
 //! Running: wait for the store and for Temporal, host both queues, drain on the stop.
 
-use crate::{
-    config::{Config, shown},
-    key::{self, KeyError},
-    metrics, register,
-};
+use crate::{config::Config, metrics, register};
 use activities::{Activities, ActivitiesConfig};
 use std::{future::Future, net::SocketAddr, pin::Pin, time::Duration};
-use store::{SealKey, Store, StoreError};
+use store::{KeyError, SealKey, Store, StoreError, without_password};
 use temporal::{Client, Host, HostOptions, Runtime, TemporalError, run_worker};
 use workflows::limits::{QUEUE, WATCH_QUEUE};
 
@@ -54,7 +50,7 @@ pub async fn run_reporting(
     shutdown: impl Future<Output = ()> + Send,
     at_work: impl Fn() + Send,
 ) -> Result<(), WorkerError> {
-    let key = key::read(&config.key_file)?;
+    let key = SealKey::read(&config.key_file)?;
     let runtime = Runtime::new(config.metrics.is_some())?;
     if let Some(address) = config.metrics {
         let bound = metrics::serve(address, runtime.clone())
@@ -181,7 +177,7 @@ async fn open(url: &str, key: SealKey) -> Result<Store, WorkerError> {
         match Store::open(url, key.clone()).await {
             Ok(store) => return Ok(store),
             Err(StoreError::Db(cause)) => {
-                tracing::warn!(store = shown(url), %cause, "waiting for the store");
+                tracing::warn!(store = without_password(url), %cause, "waiting for the store");
             }
             // Another schema or another key will not go away by waiting.
             Err(error) => return Err(WorkerError::Store(error)),

@@ -3,14 +3,12 @@
 
 mod config;
 mod host;
-mod key;
 mod metrics;
 mod register;
 mod replay;
 
 pub use config::{Config, ConfigError, LogFormat, Settings};
 pub use host::{WorkerError, run, run_reporting};
-pub use key::{KeyError, read as read_key};
 pub use replay::{Replayed, replay};
 
 /// What is logged when nobody says: sea-orm warns on every SQLite transaction that it has a mode.

@@ -361,6 +361,34 @@ fn built_in_kinds_have_their_scope_and_others_are_unknown() {
     }
 }
 
+/// Findings of the fuzz targets, kept.
+#[test]
+fn what_the_fuzzers_found_stays_mended() {
+    let float = "07766279631452241".to_owned() + &"0".repeat(130) + "920";
+    for number in [
+        float.as_str(),
+        "7.766279631452242e145",
+        "0.30000000000000004",
+    ] {
+        for text in [
+            format!("apiVersion: v1\nkind: A\nmetadata: {{name: a}}\nn: {number}\n"),
+            format!(
+                "{{\"apiVersion\": \"v1\", \"kind\": \"A\", \"metadata\": {{\"name\": \"a\"}}, \"n\": {}}}",
+                number.trim_start_matches("07")
+            ),
+        ] {
+            let once = canonical(&read("m", &text).unwrap()[0].object.json);
+            let twice = canonical(&read("m", &once).unwrap()[0].object.json);
+            let stored: Value = serde_json::from_str(&once).unwrap();
+            assert_eq!(
+                (&twice, canonical(&stored)),
+                (&once, once.clone()),
+                "{text}"
+            );
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn equal_values_have_equal_text_whatever_the_order(

@@ -1,4 +1,4 @@
-//! Real applications in and out, twice in a row; and nothing of them in histories or logs.
+//! Real applications in and out, twice in a row.
 
 use futures_util::future::join_all;
 use proto::v1::ResourceState as R;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tests::{
     At, Stack,
     clusters::{client, inventory, until_as_before},
-    documents::{App, config_map, on},
+    documents::{App, on},
 };
 
 everywhere! {
@@ -111,91 +111,4 @@ async fn ingress_nginx_goes_in_and_out_of_all_clusters_twice(at: At) {
 /// Ten definitions of up to 600 KB and what they define, and an aggregated API that nobody serves: from then on its group does not answer.
 async fn the_whole_of_kube_prometheus_goes_in_and_out_of_all_clusters_twice(at: At) {
     twice(at, "kube-prometheus", 131).await;
-}
-
-/// A word that nobody would write by chance.
-const MARKER: &str = "zq7-planted-marker";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn planted_markers_are_in_no_history_log_event_or_error_and_no_event_is_large() {
-    let stack = Stack::start(2).await;
-    let secret = format!(
-        "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData: {{password: {MARKER}-secret}}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata: {{key: {MARKER}-config}}\n"
-    );
-    // Refused by the server, which quotes the value in its answer.
-    let refused = format!(
-        "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: bad}}\nspec:\n  selector: {{matchLabels: {{app: bad}}}}\n  template:\n    metadata: {{labels: {{app: {MARKER}-value}}}}\n    spec: {{containers: [{{name: c, image: i}}]}}\n"
-    );
-    let kube = client(&stack.host.cluster("c1").unwrap().kubeconfig).await;
-    let api: kube::Api<k8s_openapi::api::apps::v1::Deployment> =
-        kube::Api::default_namespaced(kube);
-    let object: serde_json::Value = serde_yaml_ng::from_str(&refused).unwrap();
-    let apply = kube::api::PatchParams::apply("plain");
-    let said = api
-        .patch("bad", &apply, &kube::api::Patch::Apply(&object))
-        .await
-        .unwrap_err();
-    assert!(
-        said.to_string().contains(MARKER),
-        "the server does not quote: {said}"
-    );
-    let many: String = (0..1_500).map(|i| config_map(&format!("m{i}"))).collect();
-    let apps = [
-        App::new("a", secret),
-        App::new("b", refused),
-        App::new("c", many),
-    ];
-    let dig = stack.approved("x", &apps, &on(&["c1"])).await;
-    let context = dig.instantiate().await.unwrap().context_id;
-    let status = dig
-        .until_context(proto::v1::ContextState::InstantiateFailed)
-        .await;
-    assert_eq!(status.state("c1", "bad"), R::Failed);
-    assert!(status.resource("c1", "bad").last_error.is_some());
-    dig.terminate().await.unwrap();
-    dig.until_terminated().await;
-
-    let tokens: Vec<String> = stack.host.clusters().into_iter().map(|c| c.token).collect();
-    let mut planted: Vec<&str> = vec![MARKER];
-    planted.extend(tokens.iter().map(String::as_str));
-    let clean = |what: &str, bytes: &[u8]| {
-        for marker in &planted {
-            let hit = bytes.windows(marker.len()).any(|w| w == marker.as_bytes());
-            assert!(!hit, "a planted marker is in {what}");
-        }
-    };
-    let temporal = stack.temporal.client().await.unwrap();
-    let history = temporal
-        .history_json(&format!("dig/p/x/{context}"))
-        .await
-        .unwrap();
-    clean("the history", &history);
-    let parsed: serde_json::Value = serde_json::from_slice(&history).unwrap();
-    for event in parsed["events"].as_array().unwrap() {
-        assert!(
-            event.to_string().len() < 64 << 10,
-            "an event of {} bytes",
-            event.to_string().len()
-        );
-    }
-    clean("the events", format!("{:?}", dig.events().await).as_bytes());
-    clean("the errors", format!("{status:?}").as_bytes());
-    clean("the status", format!("{:?}", dig.status().await).as_bytes());
-    let logged = tests::logs::so_far();
-    assert!(
-        !logged.is_empty(),
-        "nothing was logged: the check would see nothing"
-    );
-    clean("the logs", &logged);
-    let mut files: Vec<PathBuf> = std::fs::read_dir(stack.dir.path())
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .filter(|p| p.is_file())
-        .collect();
-    files.retain(|f| !f.ends_with("muster.key"));
-    for file in files {
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        clean(&name, &std::fs::read(&file).unwrap());
-    }
-    stack.end().await;
 }

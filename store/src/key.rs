@@ -1,9 +1,10 @@
-//! The seal key's file: 32 bytes in hex or base64. Only ever read here.
+//! The seal key's file: 32 bytes in hex or base64. `muster-dev` makes it; it is only read here.
 
+use crate::SealKey;
 use base64::Engine;
 use std::path::Path;
-use store::SealKey;
 
+/// There is no key: nothing can be sealed or read.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     #[error(
@@ -19,16 +20,21 @@ pub enum KeyError {
     Malformed { path: String },
 }
 
-/// Reads the key. Its value never appears in an error.
-pub fn read(path: &Path) -> Result<SealKey, KeyError> {
-    let named = || path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|source| KeyError::Unreadable {
-        path: named(),
-        source,
-    })?;
-    decode(text.trim())
-        .map(SealKey)
-        .ok_or_else(|| KeyError::Malformed { path: named() })
+impl SealKey {
+    /// Reads a key file.
+    ///
+    /// # Errors
+    /// There is no such file, or it holds something else; the value never appears.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let named = || path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|source| KeyError::Unreadable {
+            path: named(),
+            source,
+        })?;
+        decode(text.trim())
+            .map(Self)
+            .ok_or_else(|| KeyError::Malformed { path: named() })
+    }
 }
 
 fn decode(text: &str) -> Option<[u8; 32]> {
@@ -39,10 +45,11 @@ fn decode(text: &str) -> Option<[u8; 32]> {
         }
         return Some(key);
     }
-    let bytes = base64::engine::general_purpose::STANDARD
+    base64::engine::general_purpose::STANDARD
         .decode(text)
-        .ok()?;
-    bytes.try_into().ok()
+        .ok()?
+        .try_into()
+        .ok()
 }
 
 #[cfg(test)]
@@ -59,6 +66,7 @@ mod tests {
                 ones,
             ),
             ("g".repeat(64), None),
+            ("é".repeat(32), None),
             ("11".to_owned(), None),
             (String::new(), None),
         ] {
