@@ -13,6 +13,7 @@ mod temporal;
 pub mod apply;
 pub mod attempts;
 pub mod clusters;
+pub mod collect;
 pub mod delete;
 pub mod established;
 pub mod failpoint;

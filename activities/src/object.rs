@@ -35,6 +35,8 @@ pub struct Meta {
     pub namespace: String,
     pub name: String,
     pub uid: String,
+    /// `resourceVersion`.
+    pub version: String,
     pub labels: BTreeMap<String, String>,
     /// It carries a deletionTimestamp.
     pub deleting: bool,
@@ -67,6 +69,7 @@ impl Meta {
             namespace: text("namespace"),
             name: text("name"),
             uid,
+            version: text("resourceVersion"),
             labels: labels.unwrap_or_default(),
             deleting: metadata["deletionTimestamp"].is_string(),
             finalizers,

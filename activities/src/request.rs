@@ -1,5 +1,6 @@
 //! Requests to a Kubernetes API server, and what objects are called there. Pure.
 
+use crate::object::Meta;
 use kube::core::{
     Request,
     params::{
@@ -144,6 +145,22 @@ pub fn list_metadata(
 
 /// DELETE of exactly the object with this uid.
 pub fn delete(api: &Api, namespace: &str, name: &str, uid: &str) -> Result<Built, Unbuildable> {
+    delete_if(api, namespace, name, uid, None)
+}
+
+/// DELETE of an object if nobody changed it since it was seen.
+pub fn delete_as_seen(api: &Api, namespace: &str, seen: &Meta) -> Result<Built, Unbuildable> {
+    let version = (!seen.version.is_empty()).then(|| seen.version.clone());
+    delete_if(api, namespace, &seen.name, &seen.uid, version)
+}
+
+fn delete_if(
+    api: &Api,
+    namespace: &str,
+    name: &str,
+    uid: &str,
+    resource_version: Option<String>,
+) -> Result<Built, Unbuildable> {
     let propagation = if owns_others(&api.group, &api.kind) {
         PropagationPolicy::Foreground
     } else {
@@ -153,7 +170,7 @@ pub fn delete(api: &Api, namespace: &str, name: &str, uid: &str) -> Result<Built
         propagation_policy: Some(propagation),
         preconditions: Some(Preconditions {
             uid: Some(uid.to_owned()),
-            resource_version: None,
+            resource_version,
         }),
         ..DeleteParams::default()
     };

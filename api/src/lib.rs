@@ -12,6 +12,7 @@ mod inline;
 mod key;
 mod lifecycle;
 mod one;
+mod orphans;
 mod page;
 mod render;
 mod server;

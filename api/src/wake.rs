@@ -4,14 +4,16 @@
 use crate::shared::Core;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream, stream::FuturesUnordered};
 use model::{
-    ids::{ContextId, DigRef, Fence},
+    ids::{ClusterId, ContextId, DigRef, Fence},
     state::{ContextState, Goal},
 };
 use std::{collections::HashSet, sync::Arc, time::Duration};
 use store::{PermitRow, Store, WakeRow};
 use temporal::{Client, Server, SignalWithStart, TemporalError};
 use tokio::sync::Mutex;
-use workflows::contract::{GOAL_SIGNAL, INSTANTIATE, TERMINATE, Wake};
+use workflows::contract::{
+    COLLECT, COLLECT_SIGNAL, CollectInput, GOAL_SIGNAL, INSTANTIATE, TERMINATE, Wake,
+};
 
 /// Wakes in flight at once.
 const AT_ONCE: usize = 64;
@@ -19,6 +21,8 @@ const AT_ONCE: usize = 64;
 const POLL: Duration = Duration::from_secs(1);
 /// How often contexts without a running workflow are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
+/// Visits of the collector that are started at once.
+const COLLECTS: u64 = 256;
 /// A wake that hangs longer counts as failed; it may be repeated.
 const WAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -28,6 +32,8 @@ pub trait Waker: Send + Sync + 'static {
     fn wake<'a>(&'a self, row: &'a WakeRow) -> BoxFuture<'a, Result<(), WakeError>>;
     /// Whether the context's workflow is open.
     fn is_running<'a>(&'a self, row: &'a WakeRow) -> BoxFuture<'a, Result<bool, WakeError>>;
+    /// Sends the collector to a cluster.
+    fn collect<'a>(&'a self, cluster: &'a ClusterId) -> BoxFuture<'a, Result<(), WakeError>>;
 }
 
 /// A wake did not get through; it will be repeated.
@@ -99,6 +105,26 @@ impl Waker for TemporalWaker {
         .boxed()
     }
 
+    fn collect<'a>(&'a self, cluster: &'a ClusterId) -> BoxFuture<'a, Result<(), WakeError>> {
+        async move {
+            let payload = serde_json::to_value(CollectInput {
+                cluster: cluster.clone(),
+            })
+            .map_err(|e| WakeError(e.to_string()))?;
+            let request = SignalWithStart {
+                workflow_type: COLLECT.to_owned(),
+                workflow_id: format!("collect/{cluster}"),
+                queue: workflows::limits::QUEUE.to_owned(),
+                input: payload.clone(),
+                signal: COLLECT_SIGNAL.to_owned(),
+                signal_input: payload,
+                task_timeout: workflows::limits::WORKFLOW_TASK_TIMEOUT,
+            };
+            Ok(self.client().await?.signal_with_start(request).await?)
+        }
+        .boxed()
+    }
+
     fn is_running<'a>(&'a self, row: &'a WakeRow) -> BoxFuture<'a, Result<bool, WakeError>> {
         async move {
             Ok(self
@@ -108,6 +134,43 @@ impl Waker for TemporalWaker {
                 .await?)
         }
         .boxed()
+    }
+}
+
+/// Sends the collector to clusters that are due (protocol §7): those with tombstones or wanted
+/// orphans, and no others. Any number of processes may run this.
+pub async fn collect(core: Arc<Core>, store: Store, waker: Arc<dyn Waker>, every: Duration) {
+    let mut interval = tokio::time::interval(every);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = core.stop.cancelled() => return,
+            () = core.collect.notified() => {}
+            _ = interval.tick() => {}
+        }
+        let due = match store.collect_due(COLLECTS).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::warn!(%error, "what is to be collected could not be read; trying again");
+                continue;
+            }
+        };
+        let (store, waker) = (&store, waker.as_ref());
+        stream::iter(due)
+            .for_each_concurrent(AT_ONCE, |cluster| async move {
+                let sent = timed(waker.collect(&cluster)).await;
+                let noted = match &sent {
+                    Ok(()) => store
+                        .collect_started(&cluster)
+                        .await
+                        .map_err(|e| e.to_string()),
+                    Err(error) => Err(error.to_string()),
+                };
+                if let Err(error) = noted {
+                    tracing::debug!(%cluster, error, "the collector was not sent; trying again");
+                }
+            })
+            .await;
     }
 }
 

@@ -9,10 +9,12 @@
 
 pub mod types;
 
+mod abandon;
 mod attempts;
 mod bulk;
 mod claims;
 mod clusters;
+mod collector;
 mod documents;
 mod halt;
 mod heads;
@@ -21,6 +23,7 @@ mod look;
 mod manifests;
 mod open;
 mod opens;
+mod orphans;
 mod outline;
 mod problems;
 mod proof;

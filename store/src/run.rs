@@ -190,6 +190,7 @@ impl Store {
                 bundle: Some((app, cluster)),
                 waiting_only: true,
                 failure: Some(failure),
+                ..Bulk::default()
             };
             if bulk::fire(&tx, &head, |_| ResourceEvent::Refused, bulk).await? > 0 {
                 halt_by_bundle(&tx, &head, app, cluster).await?;

@@ -7,6 +7,7 @@ use crate::{
 };
 use sandbox::host::{ClusterSpec, Fault, FaultKind, Host, HostConfig, LogEntry, Verb};
 use std::{path::PathBuf, sync::OnceLock, time::Duration};
+use store::StoreConfig;
 use tempfile::TempDir;
 use temporal::{Server, embedded};
 use tokio::task::JoinHandle;
@@ -105,6 +106,11 @@ impl Stack {
     }
 
     pub async fn start_with(config: HostConfig) -> Self {
+        Self::start_timed(config, StoreConfig::default()).await
+    }
+
+    /// … with other times than the protocol's.
+    pub async fn start_timed(config: HostConfig, times: StoreConfig) -> Self {
         logs::capture();
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("muster.key"), "07".repeat(32)).unwrap();
@@ -118,7 +124,7 @@ impl Stack {
         let temporal = server.start().await.unwrap();
         let host = Host::start(config).await.unwrap();
         let stop = CancellationToken::new();
-        let server = api::Server::bind(api::Config::embedded(
+        let mut config = api::Config::embedded(
             &store_url(&dir),
             Server {
                 address: Some(temporal.address.clone()),
@@ -127,9 +133,10 @@ impl Stack {
             "127.0.0.1:0".parse().unwrap(),
             None,
             dir.path().join("muster.key"),
-        ))
-        .await
-        .unwrap();
+        );
+        config.times = times.clone();
+        config.collect_sweep = Duration::from_secs(1);
+        let server = api::Server::bind(config).await.unwrap();
         let grpc = server.bound().unwrap().grpc;
         let until = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move { server.run(until).await.unwrap() });
@@ -162,6 +169,7 @@ impl Stack {
             self.dir.path().join("muster.key"),
         );
         config.grace = Duration::from_secs(5);
+        config.times = self.times.clone();
         let stop = CancellationToken::new();
         let until = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move { worker::run(config, until).await.unwrap() });

@@ -27,6 +27,7 @@ mod suite {
     mod house;
     mod inputs;
     mod objects;
+    mod orphans;
     mod recovery;
     mod terminate;
 }

@@ -7,7 +7,7 @@ use crate::{
 };
 use activities::{Activities, ActivitiesConfig};
 use std::{future::Future, net::SocketAddr, pin::Pin, time::Duration};
-use store::{SealKey, Store, StoreError};
+use store::{SealKey, Store, StoreConfig, StoreError};
 use temporal::{Client, Host, HostOptions, Runtime, TemporalError, run_worker};
 use workflows::limits::{QUEUE, WATCH_QUEUE};
 
@@ -64,7 +64,7 @@ pub async fn run_reporting(
     let mut shutdown: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(shutdown);
 
     let store = tokio::select! {
-        store = open(&config.store, key) => store?,
+        store = open(&config.store, key, config.times.clone()) => store?,
         () = &mut shutdown => return Ok(()),
     };
     loop {
@@ -175,9 +175,9 @@ impl Hosts {
 }
 
 /// Opens the store and brings its schema up to date, however long that takes.
-async fn open(url: &str, key: SealKey) -> Result<Store, WorkerError> {
+async fn open(url: &str, key: SealKey, times: StoreConfig) -> Result<Store, WorkerError> {
     loop {
-        match Store::open(url, key.clone()).await {
+        match Store::open_with(url, key.clone(), times.clone()).await {
             Ok(store) => return Ok(store),
             Err(StoreError::Db(cause)) => {
                 tracing::warn!(store = shown(url), %cause, "waiting for the store");

@@ -1,7 +1,10 @@
 //! Which workflows and activities this binary has, said once for hosting and for replay.
 
 use temporal::{WorkerOptions, WorkflowReplayerOptions};
-use workflows::lifecycle::{Instantiate, Slice, Terminate};
+use workflows::{
+    collect::Collect,
+    lifecycle::{Instantiate, Slice, Terminate},
+};
 
 /// The workflow types, for a worker that runs them.
 pub(crate) fn hosted(options: &mut WorkerOptions) -> Result<(), String> {
@@ -9,6 +12,7 @@ pub(crate) fn hosted(options: &mut WorkerOptions) -> Result<(), String> {
         .register_workflow::<Instantiate>()
         .and_then(|options| options.register_workflow::<Terminate>())
         .and_then(|options| options.register_workflow::<Slice>())
+        .and_then(|options| options.register_workflow::<Collect>())
         .map(|_| ())
         .map_err(|error| error.to_string())
 }
@@ -19,6 +23,7 @@ pub(crate) fn replayed(options: &mut WorkflowReplayerOptions) -> Result<(), Stri
         .register_workflow::<Instantiate>()
         .and_then(|options| options.register_workflow::<Terminate>())
         .and_then(|options| options.register_workflow::<Slice>())
+        .and_then(|options| options.register_workflow::<Collect>())
         .map(|_| ())
         .map_err(|error| error.to_string())
 }

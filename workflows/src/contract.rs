@@ -176,6 +176,27 @@ pub struct Proof {
     pub wait_ms: u64,
 }
 
+/// One visit of the collector to a cluster.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CollectInput {
+    pub cluster: ClusterId,
+}
+
+/// What a visit came to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Collected {
+    /// There is more to be collected: visit again.
+    pub more: bool,
+    /// The cluster does not answer.
+    pub unreachable: bool,
+    /// Entries that left the ledger.
+    pub over: usize,
+    /// Late objects that were deleted.
+    pub late: usize,
+    /// Objects of lives that are not known, new in the ledger.
+    pub reported: usize,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Settle {
     Settled,
@@ -211,6 +232,9 @@ pub struct Wake {
 pub const INSTANTIATE: &str = "Instantiate";
 pub const TERMINATE: &str = "Terminate";
 pub const SLICE: &str = "Slice";
+pub const COLLECT: &str = "Collect";
+/// The signal that says that there is something to collect.
+pub const COLLECT_SIGNAL: &str = "collect";
 /// The signal that says that the goal moved.
 pub const GOAL_SIGNAL: &str = "goal";
 
@@ -275,6 +299,11 @@ impl Defs {
     /// Lists the context's objects on some clusters: none may be left.
     #[activity(name = "prove")]
     pub fn prove(_: ProveInput) -> Result<Proof, ActivityError> {
+        unimplemented!()
+    }
+    /// Collects what a cluster holds of lives that have ended (protocol §7).
+    #[activity(name = "collect")]
+    pub fn collect(_: CollectInput) -> Result<Collected, ActivityError> {
         unimplemented!()
     }
     /// Folds the rows into the context's state.

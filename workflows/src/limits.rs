@@ -40,6 +40,16 @@ pub const RESULTS_PER_TASK: u32 = 1_000;
 /// Clusters whose proof is taken by one activity.
 pub const PROOF_CLUSTERS: usize = 32;
 
+/// Entries of the orphan ledger that one visit of the collector takes, and its looks for the end of
+/// a delete (0.2 s, 0.2 s, 0.4 s …).
+pub const COLLECT_ORPHANS: u64 = 64;
+pub const COLLECT_LOOKS: u32 = 4;
+/// One visit, and how often it is tried before the next one is waited for.
+pub const COLLECT_START_TO_CLOSE: Duration = Duration::from_secs(180);
+pub const COLLECT_ATTEMPTS: u32 = 5;
+/// How often it is looked for clusters that are due for a visit.
+pub const COLLECT_SWEEP: Duration = Duration::from_secs(30);
+
 /// Probing of a parked cluster: first interval, factor, longest interval.
 pub const PROBE_INITIAL: Duration = Duration::from_secs(1);
 pub const PROBE_BACKOFF: f64 = 2.0;

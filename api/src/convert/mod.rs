@@ -1,5 +1,6 @@
 //! The only place where model types become protobuf shapes and back.
 
+pub mod orphan;
 pub mod resource;
 pub mod status;
 

@@ -2,6 +2,7 @@
 
 use api::{Bound, Config, Server, WakeError, Waker};
 use futures_util::{FutureExt, future::BoxFuture};
+use model::ids::ClusterId;
 use proto::v1::{
     ApplyHeader, ApplyRequest, ApplyResponse, EntryChunk, SourceChunk, applied_document::Change,
     apply_request::Part, document_service_client::DocumentServiceClient,
@@ -24,6 +25,8 @@ use tonic::{Status, transport::Channel};
 #[derive(Default)]
 pub struct Notes {
     pub woken: Mutex<Vec<WakeRow>>,
+    /// Clusters the collector was sent to.
+    pub collected: Mutex<Vec<String>>,
     pub down: AtomicBool,
 }
 
@@ -34,6 +37,14 @@ impl Waker for Notes {
                 return Err(WakeError("connect: refused".to_owned()));
             }
             self.woken.lock().unwrap().push(row.clone());
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn collect<'a>(&'a self, cluster: &'a ClusterId) -> BoxFuture<'a, Result<(), WakeError>> {
+        async move {
+            self.collected.lock().unwrap().push(cluster.to_string());
             Ok(())
         }
         .boxed()
