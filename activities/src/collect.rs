@@ -3,11 +3,17 @@
 
 use crate::{
     attempts::Job,
-    clusters::{answer::Answer, discovery::NoApi, hello::Cluster, hello::NotReady, link::Link},
+    clusters::{
+        answer::{Answer, NetError},
+        discovery::NoApi,
+        hello::{Cluster, NotReady},
+        link::Link,
+    },
     delete::{Remains, remains},
     gone, judge,
     listing::{Listing, list},
     object::{Meta, Sight},
+    reachable,
     release::{self, Content},
     request::{self, Api},
     shared::Shared,
@@ -15,6 +21,7 @@ use crate::{
 use futures::{StreamExt, stream};
 use model::{
     document::Policy,
+    failure::Failure,
     ids::{ClusterId, ContextId, Fence, ResourceKey},
     manifest::{APP_LABEL, CONTEXT_LABEL, INSTALLATION_LABEL},
     plan::Class,
@@ -22,7 +29,8 @@ use model::{
     state::{Goal, ResourceState},
 };
 use std::{sync::Arc, time::Duration};
-use store::{Gvk, LateObject, Life, Orphan, StoreError, Tried};
+use store::{Gvk, LateObject, Life, Orphan, ProbeLease, StoreError, Tried};
+use tokio::time::Instant;
 use workflows::{
     contract::{CollectInput, Collected, Step},
     limits::{COLLECT_LOOKS, COLLECT_ORPHANS},
@@ -45,15 +53,17 @@ pub async fn collect(
         return Ok(collected);
     }
     let cluster = shared.clusters.of(id);
-    let link = match cluster.ready().await {
+    let ready = match cluster.ready().await {
+        // What somebody waits for is worth a probe, when one is due and nobody else probes.
+        Err(NotReady::Parked(_)) if !scope.wanted.is_empty() => probed(shared, &cluster).await,
+        ready => ready,
+    };
+    let link = match ready {
         Ok(link) => link,
         Err(NotReady::Parked(failure)) => {
             collected.unreachable = true;
-            let says = format!("waits for cluster {id}: {failure}");
             for orphan in &scope.wanted {
-                store
-                    .orphan_tried(orphan, &Tried::Waits(says.clone()))
-                    .await?;
+                store.orphan_tried(orphan, &waits(id, &failure)).await?;
             }
             return Ok(collected);
         }
@@ -79,8 +89,28 @@ pub async fn collect(
     for orphan in shared_ones {
         collected.over += usize::from(visit.settle(orphan).await?);
     }
-    visit.late(scope.kinds, &mut collected).await?;
+    match visit.cluster.ready().await {
+        Ok(_) => visit.late(scope.kinds, &mut collected).await?,
+        Err(NotReady::Parked(_)) => collected.unreachable = true,
+        Err(NotReady::Store(error)) => return Err(error),
+    }
     Ok(collected)
+}
+
+/// Probes a parked cluster under the lease that all workers share (protocol §8).
+async fn probed(shared: &Shared, cluster: &Cluster) -> Result<Arc<Link>, NotReady> {
+    let lease = shared
+        .store
+        .probe_lease(
+            &cluster.id,
+            &shared.config.holder,
+            crate::step::millis(reachable::LEASE),
+        )
+        .await?;
+    if matches!(lease, ProbeLease::Yours) {
+        cluster.probe().await?;
+    }
+    cluster.ready().await
 }
 
 struct Visit {
@@ -95,6 +125,10 @@ fn still(answer: &Answer) -> Tried {
     Tried::Still(judge::read(answer, Goal::Delete).failure().message.clone())
 }
 
+fn waits(id: &ClusterId, failure: &Failure) -> Tried {
+    Tried::Waits(format!("waits for cluster {id}: {failure}"))
+}
+
 fn over(says: impl Into<String>) -> Tried {
     Tried::Over(says.into())
 }
@@ -102,7 +136,12 @@ fn over(says: impl Into<String>) -> Tried {
 impl Visit {
     /// Tries to collect an entry and notes what came of it; true if the entry is over.
     async fn settle(&self, orphan: Orphan) -> Result<bool, StoreError> {
-        let tried = self.orphan(&orphan).await?;
+        // A cluster that fell silent meanwhile costs one time-out, not one for each entry.
+        let tried = match self.cluster.ready().await {
+            Ok(_) => self.orphan(&orphan).await?,
+            Err(NotReady::Parked(failure)) => waits(&self.cluster.id, &failure),
+            Err(NotReady::Store(error)) => return Err(error),
+        };
         self.shared.store.orphan_tried(&orphan, &tried).await?;
         tracing::info!(cluster = %orphan.key.cluster, key = %orphan.key, ?tried, "orphan");
         Ok(matches!(tried, Tried::Over(_)))
@@ -132,7 +171,7 @@ impl Visit {
                 return Ok(over("gone: the cluster does not serve its kind any more"));
             }
             Err(NoApi::Answer(answer)) => return Ok(still(&answer)),
-            Err(NoApi::Net(error)) => return Ok(Tried::Still(error.failure().message)),
+            Err(NoApi::Net(error)) => return Ok(self.lost(&error).await),
         };
         let meta = match self.sight(&api, key).await {
             Ok(Some(meta)) => meta,
@@ -159,7 +198,7 @@ impl Visit {
                 Err(error) => return Ok(Tried::Still(error.to_string())),
             };
             match self.link.ask(request, self.within).await {
-                Err(error) => return Ok(Tried::Still(error.failure().message)),
+                Err(error) => return Ok(self.lost(&error).await),
                 Ok(answer) if answer.absent() => return Ok(over("gone already")),
                 Ok(answer) if answer.ok() => {
                     if matches!(remains(&answer), Remains::Nothing) {
@@ -177,11 +216,10 @@ impl Visit {
     async fn sight(&self, api: &Api, key: &ResourceKey) -> Result<Option<Meta>, Tried> {
         let request = request::get_metadata(api, namespace(api, key), &key.name)
             .map_err(|error| Tried::Still(error.to_string()))?;
-        let answer = self
-            .link
-            .ask(request, self.within)
-            .await
-            .map_err(|error| Tried::Still(error.failure().message))?;
+        let answer = match self.link.ask(request, self.within).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.lost(&error).await),
+        };
         match Sight::of(&answer) {
             Sight::There(meta) => Ok(Some(meta)),
             Sight::Absent => Ok(None),
@@ -220,7 +258,7 @@ impl Visit {
             Content::None => Ok(None),
             Content::Foreign(why) => Ok(Some(why)),
             Content::Unknown(verdict) => Err(Tried::Still(verdict.failure().message.clone())),
-            Content::Lost(error, _) => Err(Tried::Still(error.failure().message)),
+            Content::Lost(error, _) => Err(self.lost(&error).await),
         }
     }
 
@@ -235,7 +273,15 @@ impl Visit {
         match self.link.ask(request, self.within).await {
             Ok(answer) if answer.ok() || answer.absent() => over(format!("kept: {why}")),
             Ok(answer) => still(&answer),
-            Err(error) => Tried::Still(error.failure().message),
+            Err(error) => self.lost(&error).await,
+        }
+    }
+
+    /// A request got no answer: does the cluster still answer at all?
+    async fn lost(&self, error: &NetError) -> Tried {
+        match self.cluster.still_answers(Instant::now()).await {
+            Err(NotReady::Parked(failure)) => waits(&self.cluster.id, &failure),
+            Ok(_) | Err(NotReady::Store(_)) => Tried::Still(error.failure().message),
         }
     }
 

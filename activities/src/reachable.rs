@@ -12,7 +12,7 @@ use workflows::{
 /// A successful probe of another worker is noticed within this time.
 const NOTICE: Duration = Duration::from_secs(2);
 /// A probe takes at most two hellos and a look at the identity.
-const LEASE: Duration = Duration::from_millis(4 * HELLO_TIMEOUT.as_millis() as u64);
+pub(crate) const LEASE: Duration = Duration::from_millis(4 * HELLO_TIMEOUT.as_millis() as u64);
 
 /// One look.
 pub enum Looked {

@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 
 impl Store {
     /// Registered clusters that a visit is due for: they have a tombstone or a wanted entry, and
-    /// were not visited for the interval, or not since they connected, or since somebody asked.
+    /// were not visited for the interval, or not since they connected, or since somebody asked; a
+    /// silent one with a wanted entry whenever a probe is due.
     /// Tombstones that are too old are removed. A cluster without either costs nothing.
     pub async fn collect_due(&self, limit: u64) -> Result<Vec<ClusterId>> {
         let config = &self.shared.config;
@@ -38,10 +39,12 @@ impl Store {
              UNION ALL SELECT cluster, MAX(wanted_ms) AS wanted FROM orphan \
              WHERE ended_ms IS NULL AND wanted_ms IS NOT NULL GROUP BY cluster) AS w \
              JOIN cluster c ON c.id = w.cluster LEFT JOIN collector v ON v.cluster = c.id \
-             GROUP BY c.id, c.connectivity, c.since_ms, v.visited_ms \
+             GROUP BY c.id, c.connectivity, c.since_ms, c.next_probe_ms, v.visited_ms \
              HAVING v.visited_ms IS NULL OR v.visited_ms < now_ms() - $1 \
              OR v.visited_ms <= MAX(w.wanted) \
              OR (c.connectivity = 'Available' AND v.visited_ms < c.since_ms) \
+             OR (MAX(w.wanted) > 0 AND c.connectivity = 'Retrying' \
+             AND COALESCE(c.next_probe_ms, 0) <= now_ms()) \
              ORDER BY COALESCE(v.visited_ms, 0), c.id LIMIT $2",
             args![
                 config.collect_every_ms,

@@ -46,6 +46,7 @@ pub struct Stack {
     api: Option<Part>,
     /// The real control planes behind the switch, if that is where it runs.
     lease: Option<Lease>,
+    times: StoreConfig,
 }
 
 /// The Temporal CLI, found or fetched once per process.
@@ -152,6 +153,7 @@ impl Stack {
             worker: None,
             api,
             lease: None,
+            times,
         };
         stack.start_worker();
         stack.register_clusters().await;

@@ -154,7 +154,7 @@ async fn an_abandoned_cluster_leaves_a_ledger_that_is_collected_or_forgotten() {
     // Wanted, but the cluster is still silent: it waits.
     let all = OrphanChoice::default();
     bed.store.want_orphans(&all, &Bed::meta()).await.unwrap();
-    assert!(collect(&bed, "c2").await.unreachable);
+    assert_eq!(collect(&bed, "c2").await.over, 0);
     let waits = bed.store.orphans(&all, 0, 10).await.unwrap();
     assert!(
         waits
@@ -220,7 +220,6 @@ async fn what_is_somebody_elses_by_now_is_never_collected() {
         orphan.outcome.clone().unwrap()
     };
     assert!(says("mine").contains("not ours"), "{}", says("mine"));
-    assert_eq!(says("shop"), "deleted");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
