@@ -5,8 +5,13 @@ use prost::Message;
 use std::{env, error::Error, fs, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let files = ["resource", "document_service", "lifecycle_service"]
-        .map(|name| format!("proto/muster/v1/{name}.proto"));
+    let files = [
+        "resource",
+        "document_service",
+        "lifecycle_service",
+        "orphan_service",
+    ]
+    .map(|name| format!("proto/muster/v1/{name}.proto"));
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(&files, ["proto"])?;
     let out = env::var("OUT_DIR")?;

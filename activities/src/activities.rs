@@ -4,6 +4,7 @@ use crate::{
     apply,
     attempts::Job,
     clusters::hello::NotReady,
+    collect,
     config::ActivitiesConfig,
     delete, gone, look, prove, reachable,
     shared::Shared,
@@ -16,7 +17,7 @@ use store::{Store, StoreError};
 use temporalio_sdk::WorkerOptions;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
-use workflows::contract::{Proof, ProveInput, ReachableInput, Step};
+use workflows::contract::{CollectInput, Collected, Proof, ProveInput, ReachableInput, Step};
 
 /// Every side effect of a lifecycle. Cheap to clone; one per process.
 #[derive(Clone)]
@@ -83,6 +84,15 @@ impl Activities {
         within: Duration,
     ) -> Result<Proof, prove::Unproven> {
         prove::prove(&self.shared, &input, within).await
+    }
+
+    /// Runs one visit of the collector: the body without Temporal.
+    pub async fn run_collect(
+        &self,
+        input: CollectInput,
+        within: Duration,
+    ) -> Result<Collected, StoreError> {
+        collect::collect(&self.shared, &input, within).await
     }
 
     /// Runs one look at a parked cluster: the body without Temporal.

@@ -290,7 +290,7 @@ fn deleting<I>(meta: &Meta) -> Finish<I> {
 
 /// What a successful DELETE left.
 #[derive(Debug)]
-enum Remains {
+pub enum Remains {
     /// The object, on its way out.
     Object(Meta),
     Nothing,
@@ -298,7 +298,7 @@ enum Remains {
     Unknown,
 }
 
-fn remains(answer: &Answer) -> Remains {
+pub fn remains(answer: &Answer) -> Remains {
     let body: Value = answer.json();
     if body["kind"] == "Status" {
         return match body["status"] == "Success" {

@@ -16,6 +16,7 @@ pub mod attempts;
 mod batch;
 pub mod check;
 pub mod clusters;
+pub mod collect;
 pub mod delete;
 pub mod established;
 pub mod failpoint;

@@ -14,7 +14,7 @@ use workflows::{
 /// A successful probe of another worker is noticed within this time.
 const NOTICE: Duration = Duration::from_secs(2);
 /// A probe takes at most two hellos and a look at the identity, and no longer than its activity.
-const LEASE: Duration = AWAIT_START_TO_CLOSE;
+pub(crate) const LEASE: Duration = AWAIT_START_TO_CLOSE;
 
 /// One look.
 pub enum Looked {

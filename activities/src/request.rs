@@ -1,5 +1,6 @@
 //! Requests to a Kubernetes API server, and what objects are called there. Pure.
 
+use crate::object::Meta;
 use kube::core::{
     Request,
     params::{
@@ -181,6 +182,12 @@ pub fn watch(api: &Api, labels: &str, version: &str, metadata: bool) -> Result<B
         false => request.watch(&params, version),
     };
     built("watch", &api.plural, request)
+}
+
+/// DELETE of an object if nobody changed it since it was seen.
+pub fn delete_as_seen(api: &Api, namespace: &str, seen: &Meta) -> Result<Built, Unbuildable> {
+    let version = (!seen.version.is_empty()).then_some(seen.version.as_str());
+    delete(api, namespace, &seen.name, &seen.uid, version)
 }
 
 /// DELETE of exactly the object with this uid; with a version, only while it has that.

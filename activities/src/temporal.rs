@@ -17,9 +17,9 @@ use temporalio_common::{ActivityError, error::ApplicationFailure};
 use temporalio_sdk::activities::{ActivityContext, activities};
 use workflows::{
     contract::{
-        Begin, BeginInput, CheckInput, Checked, Fenced, NoteInput, OutlineInput, Permit, Proof,
-        ProveInput, Reachable, ReachableInput, Ready, ReadyInput, Settle, Step, StepOutcome,
-        WatchInput, Watched, definitions,
+        Begin, BeginInput, CheckInput, Checked, CollectInput, Collected, Fenced, NoteInput,
+        OutlineInput, Permit, Proof, ProveInput, Reachable, ReachableInput, Ready, ReadyInput,
+        Settle, Step, StepOutcome, WatchInput, Watched, definitions,
     },
     limits::{LOCAL_REQUEST_TIMEOUT, REGULAR_REQUEST_TIMEOUT, WATCH_ROUND},
 };
@@ -432,6 +432,27 @@ impl Activities {
         input: CheckInput,
     ) -> Result<Checked, ActivityError> {
         beating(&ctx, check::check(&self.shared, &input.cluster))
+            .await
+            .map_err(stored)
+    }
+
+    /// Collects what a cluster holds of lives that have ended (protocol §7).
+    ///
+    /// # Guarantees
+    /// Deletes only what carries the label of a life that is Terminated, or of an entry that somebody
+    /// wants collected, and only the very object it saw. What is of an unknown life is entered into
+    /// the ledger, nothing more.
+    /// # Assumptions
+    /// None; any number may run at once.
+    /// # Errors
+    /// The store does not answer: retryable.
+    #[activity(definition = definitions::Collect)]
+    pub async fn collect(
+        self: Arc<Self>,
+        ctx: ActivityContext,
+        input: CollectInput,
+    ) -> Result<Collected, ActivityError> {
+        beating(&ctx, self.run_collect(input, REGULAR_REQUEST_TIMEOUT))
             .await
             .map_err(stored)
     }

@@ -3,6 +3,7 @@
 
 mod suite {
     mod bed;
+    mod collector;
     mod driver;
     mod endings;
     mod faults;

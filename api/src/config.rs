@@ -152,6 +152,9 @@ pub struct Config {
     pub tokens: Option<PathBuf>,
     /// Bytes of one upload.
     pub max_upload: u64,
+    /// The protocol's times, and how often the collector's sweep looks; tests shorten them.
+    pub times: store::StoreConfig,
+    pub collect_sweep: std::time::Duration,
 }
 
 impl Config {
@@ -173,6 +176,8 @@ impl Config {
             tls: None,
             tokens: None,
             max_upload: DEFAULT_UPLOAD_MIB << 20,
+            times: store::StoreConfig::default(),
+            collect_sweep: workflows::limits::COLLECT_SWEEP,
         }
     }
 
@@ -241,6 +246,8 @@ impl TryFrom<Settings> for Config {
             tls,
             tokens: settings.tokens,
             max_upload: settings.max_upload_mib.unwrap_or(DEFAULT_UPLOAD_MIB) << 20,
+            times: store::StoreConfig::default(),
+            collect_sweep: workflows::limits::COLLECT_SWEEP,
         };
         config.check()?;
         Ok(config)

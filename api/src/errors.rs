@@ -142,6 +142,7 @@ fn short(kind: &str) -> &str {
         "CompositeApp" | "composite app" => "app",
         "DeploymentIntentGroup" | "deployment intent group" | "context" => "dig",
         "Cluster" => "cluster",
+        "orphan" => "orphans",
         other => other,
     }
 }

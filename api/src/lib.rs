@@ -11,6 +11,7 @@ mod errors;
 mod inline;
 mod lifecycle;
 mod one;
+mod orphans;
 mod page;
 mod render;
 mod server;

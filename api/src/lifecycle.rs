@@ -92,23 +92,31 @@ impl LifecycleService for Lifecycle {
     ) -> Answer<v1::LifecycleResponse> {
         let actor = auth::actor(&request);
         let request = request.into_inner();
-        let call = Verb::read(
+        let mut call = Verb::read(
             DigEvent::Terminate,
             &request.project,
             &request.name,
             request.request_id,
             actor,
         )?;
+        let mut abandon = request
+            .abandon
+            .iter()
+            .map(|id| convert::cluster_id(id))
+            .collect::<Result<Vec<_>, _>>()?;
+        abandon.sort();
+        abandon.dedup();
+        if !abandon.is_empty() {
+            // Another body than that of a plain terminate.
+            let given_up = format!("{} abandon {abandon:?}", call.meta.body_hash);
+            call.meta.body_hash = hex(&Sha256::digest(given_up));
+        }
         let store = self.core.store()?;
         if request.validate_only {
             return would(store, &call).await;
         }
-        let accepted = store
-            .accept_terminate(&call.id, &call.meta)
-            .await
-            .map_err(errors::store)?;
-        self.wake(store, &accepted, true);
-        Ok(Response::new(convert::status::accepted(&accepted)))
+        let accepted = store.accept_abandon(&call.id, &abandon, &call.meta).await;
+        self.answer(store, accepted, true)
     }
 
     async fn stop(&self, request: Request<v1::StopRequest>) -> Answer<v1::LifecycleResponse> {

@@ -6,6 +6,7 @@ use crate::{
     config::{Config, ConfigError},
     documents::Documents,
     lifecycle::Lifecycle,
+    orphans::Orphans,
     shared::Core,
     telemetry::Observe,
     wake::{self, TemporalWaker, Waker},
@@ -13,7 +14,7 @@ use crate::{
 };
 use proto::v1::{
     self, document_service_server::DocumentServiceServer,
-    lifecycle_service_server::LifecycleServiceServer,
+    lifecycle_service_server::LifecycleServiceServer, orphan_service_server::OrphanServiceServer,
 };
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use store::{KeyError, SealKey, Store, StoreError, without_password};
@@ -141,6 +142,9 @@ impl Server {
         let lifecycle = LifecycleServiceServer::new(Lifecycle::new(Arc::clone(&core)))
             .accept_compressed(CompressionEncoding::Gzip)
             .send_compressed(CompressionEncoding::Gzip);
+        let orphans = OrphanServiceServer::new(Orphans::new(Arc::clone(&core)))
+            .accept_compressed(CompressionEncoding::Gzip)
+            .send_compressed(CompressionEncoding::Gzip);
         let described = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
@@ -158,6 +162,7 @@ impl Server {
             .add_service(health_service)
             .add_service(InterceptedService::new(documents, gate.clone()))
             .add_service(InterceptedService::new(lifecycle, gate.clone()))
+            .add_service(InterceptedService::new(orphans, gate.clone()))
             .add_service(InterceptedService::new(
                 described().build_v1()?,
                 gate.clone(),
@@ -168,13 +173,7 @@ impl Server {
         let incoming = TcpIncoming::from(self.grpc).with_nodelay(Some(true));
         let grpc = router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         let web = serve_http(self.http, Arc::clone(&core));
-        let open = open(
-            self.config.store,
-            self.key,
-            Arc::clone(&core),
-            self.waker,
-            health,
-        );
+        let open = open(self.config, self.key, Arc::clone(&core), self.waker, health);
         let leave = async {
             tokio::select! {
                 () = shutdown => {}
@@ -265,17 +264,18 @@ async fn serve_http(listener: Option<TcpListener>, core: Arc<Core>) -> Result<()
 
 /// Opens the store, however long that takes, then wakes what waits until the stop.
 async fn open(
-    url: String,
+    config: Config,
     key: SealKey,
     core: Arc<Core>,
     waker: Arc<dyn Waker>,
     health: tonic_health::server::HealthReporter,
 ) -> Result<(), ServeError> {
-    let shown = without_password(&url);
+    let url = &config.store;
+    let shown = without_password(url);
     let store = loop {
         let opened = tokio::select! {
             () = core.stop.cancelled() => return Ok(()),
-            opened = Store::open(&url, key.clone()) => opened,
+            opened = Store::open_with(url, key.clone(), config.times.clone()) => opened,
         };
         match opened {
             Ok(store) => break store,
@@ -305,10 +305,12 @@ async fn open(
     health
         .set_serving::<LifecycleServiceServer<Lifecycle>>()
         .await;
+    health.set_serving::<OrphanServiceServer<Orphans>>().await;
     tokio::join!(
         wake::dispatch(Arc::clone(&core), store.clone(), Arc::clone(&waker)),
         wake::sweep(Arc::clone(&core), store.clone(), Arc::clone(&waker)),
-        wake::watchers(core, store, waker),
+        wake::watchers(Arc::clone(&core), store.clone(), Arc::clone(&waker)),
+        wake::collect(core, store, waker, config.collect_sweep),
     );
     Ok(())
 }

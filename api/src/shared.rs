@@ -25,6 +25,8 @@ pub struct Core {
     waiting: Mutex<String>,
     /// A verb was accepted: there is something to wake.
     pub accepted: Notify,
+    /// Somebody wants orphans collected.
+    pub collect: Notify,
     /// Ends streams and loops.
     pub stop: CancellationToken,
     /// Bytes of one upload.
@@ -53,6 +55,7 @@ impl Core {
             store: OnceLock::new(),
             waiting: Mutex::new("it is being opened".to_owned()),
             accepted: Notify::new(),
+            collect: Notify::new(),
             stop: CancellationToken::new(),
             max_upload,
             waker,

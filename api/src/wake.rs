@@ -17,8 +17,8 @@ use temporal::{Client, Queue, Run, Server, SignalWithStart, TemporalError};
 use tokio::sync::Mutex;
 use workflows::{
     contract::{
-        CHECK_CLUSTER, CheckInput, Checked, GOAL_SIGNAL, INSTANTIATE, TERMINATE, WATCH,
-        WATCH_SIGNAL, Wake, WatchInput, watch_id,
+        CHECK_CLUSTER, COLLECT, COLLECT_SIGNAL, CheckInput, Checked, CollectInput, GOAL_SIGNAL,
+        INSTANTIATE, TERMINATE, WATCH, WATCH_SIGNAL, Wake, WatchInput, watch_id,
     },
     limits::{CHECK_TIMEOUT, QUEUE},
 };
@@ -32,6 +32,8 @@ const SWEEP: Duration = Duration::from_secs(30);
 /// Watchers asked for in one go, and after how long once more.
 const WATCHERS_AT_ONCE: u64 = 5_000;
 const WATCH_AGAIN: Duration = Duration::from_secs(10);
+/// Visits of the collector that are started at once.
+const COLLECTS: u64 = 256;
 /// A wake that hangs longer counts as failed; it may be repeated.
 const WAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -55,6 +57,10 @@ pub trait Waker: Send + Sync + 'static {
         &'a self,
         cluster: &'a ClusterId,
     ) -> BoxFuture<'a, Result<Option<Checked>, WakeError>>;
+    /// Sends the collector to a cluster; who has none sends nobody.
+    fn collect<'a>(&'a self, _: &'a ClusterId) -> BoxFuture<'a, Result<(), WakeError>> {
+        async { Ok(()) }.boxed()
+    }
 }
 
 /// A wake did not get through; it will be repeated.
@@ -98,6 +104,31 @@ impl TemporalWaker {
                 .clone()),
         }
     }
+
+    /// Signals a workflow that looks after a cluster, and starts it where it is not running.
+    fn send(
+        &self,
+        workflow_type: &'static str,
+        workflow_id: String,
+        signal: &'static str,
+        input: impl serde::Serialize,
+    ) -> BoxFuture<'_, Result<(), WakeError>> {
+        let payload = serde_json::to_value(input).map_err(|e| WakeError(e.to_string()));
+        async move {
+            let payload = payload?;
+            let request = SignalWithStart {
+                workflow_type: workflow_type.to_owned(),
+                workflow_id,
+                queue: QUEUE.to_owned(),
+                input: payload.clone(),
+                signal: signal.to_owned(),
+                signal_input: payload,
+                task_timeout: workflows::limits::WORKFLOW_TASK_TIMEOUT,
+            };
+            Ok(self.client().await?.signal_with_start(request).await?)
+        }
+        .boxed()
+    }
 }
 
 impl Waker for TemporalWaker {
@@ -127,23 +158,17 @@ impl Waker for TemporalWaker {
     }
 
     fn watch<'a>(&'a self, cluster: &'a ClusterId) -> BoxFuture<'a, Result<(), WakeError>> {
-        async move {
-            let payload = serde_json::to_value(WatchInput {
-                cluster: cluster.clone(),
-            })
-            .map_err(|e| WakeError(e.to_string()))?;
-            let request = SignalWithStart {
-                workflow_type: WATCH.to_owned(),
-                workflow_id: watch_id(cluster),
-                queue: workflows::limits::QUEUE.to_owned(),
-                input: payload.clone(),
-                signal: WATCH_SIGNAL.to_owned(),
-                signal_input: payload,
-                task_timeout: workflows::limits::WORKFLOW_TASK_TIMEOUT,
-            };
-            Ok(self.client().await?.signal_with_start(request).await?)
-        }
-        .boxed()
+        let input = WatchInput {
+            cluster: cluster.clone(),
+        };
+        self.send(WATCH, watch_id(cluster), WATCH_SIGNAL, input)
+    }
+
+    fn collect<'a>(&'a self, cluster: &'a ClusterId) -> BoxFuture<'a, Result<(), WakeError>> {
+        let input = CollectInput {
+            cluster: cluster.clone(),
+        };
+        self.send(COLLECT, format!("collect/{cluster}"), COLLECT_SIGNAL, input)
     }
 
     fn is_running<'a>(&'a self, row: &'a WakeRow) -> BoxFuture<'a, Result<bool, WakeError>> {
@@ -183,6 +208,43 @@ impl Waker for TemporalWaker {
                 .map_err(|e| WakeError(e.to_string()))
         }
         .boxed()
+    }
+}
+
+/// Sends the collector to clusters that are due (protocol §7): those with tombstones or wanted
+/// orphans, and no others. Any number of processes may run this.
+pub async fn collect(core: Arc<Core>, store: Store, waker: Arc<dyn Waker>, every: Duration) {
+    let mut interval = tokio::time::interval(every);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = core.stop.cancelled() => return,
+            () = core.collect.notified() => {}
+            _ = interval.tick() => {}
+        }
+        let due = match store.collect_due(COLLECTS).await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::warn!(%error, "what is to be collected could not be read; trying again");
+                continue;
+            }
+        };
+        let (store, waker) = (&store, waker.as_ref());
+        stream::iter(due)
+            .for_each_concurrent(AT_ONCE, |cluster| async move {
+                let sent = timed(waker.collect(&cluster)).await;
+                let noted = match &sent {
+                    Ok(()) => store
+                        .collect_started(&cluster)
+                        .await
+                        .map_err(|e| e.to_string()),
+                    Err(error) => Err(error.to_string()),
+                };
+                if let Err(error) = noted {
+                    tracing::debug!(%cluster, error, "the collector was not sent; trying again");
+                }
+            })
+            .await;
     }
 }
 

@@ -102,12 +102,13 @@ Examples:
     )]
     Apply(Apply),
 
-    /// List clusters, apps or digs (deployment intent groups), or show some by name
+    /// List clusters, apps, digs (deployment intent groups) or orphans, or show some by name
     #[command(after_help = "Examples:
   muster get dig
   muster get dig -A
   muster get cluster acme+edge-1 -o yaml
-  muster get app shop/boutique/v1 -o json")]
+  muster get app shop/boutique/v1 -o json
+  muster get orphans")]
     Get(Get),
 
     /// Show one thing in full: its document, its problems, its last 20 events
@@ -136,7 +137,11 @@ Examples:
     /// Delete every resource of a deployment intent group from its clusters
     #[command(after_help = "Examples:
   muster terminate shop/boutique
-  muster terminate shop/boutique --yes --wait")]
+  muster terminate shop/boutique --yes --wait
+  muster terminate shop/boutique --abandon acme+edge-1     # it is gone for good, or will be back some day
+
+What was possibly sent to an abandoned cluster goes to the orphan ledger (`muster get orphans`), and the
+terminate ends without that cluster. It may be given for a terminate that is under way, too.")]
     Terminate(Terminate),
 
     /// End a running instantiate or terminate where it is: nothing more is sent, nothing is undone
@@ -153,6 +158,9 @@ Example:
   muster retry shop/boutique
   muster retry shop/boutique --wait --timeout 10m")]
     Retry(DigVerb),
+
+    /// Collect or forget what terminates left behind on abandoned clusters; `get orphans` lists it
+    Orphans(Orphans),
 
     /// Show how a deployment intent group is doing: problems first, then every resource
     #[command(after_help = "Examples:
@@ -196,7 +204,7 @@ pub struct Apply {
 
 #[derive(Debug, Args)]
 pub struct Get {
-    /// cluster, app or dig, with any number of names; KIND/NAME works too
+    /// cluster, app, dig or orphan, with any number of names; KIND/NAME works too
     #[arg(required = true, value_name = "KIND [NAME]")]
     pub target: Vec<String>,
 
@@ -242,6 +250,64 @@ pub struct DigVerb {
 pub struct Terminate {
     #[command(flatten)]
     pub verb: DigVerb,
+
+    /// Do not ask; without a terminal nothing is asked anyway
+    #[arg(short, long)]
+    pub yes: bool,
+
+    /// Give this cluster up: what is there goes to the orphan ledger; may be repeated
+    #[arg(long, value_name = "PROVIDER+NAME")]
+    pub abandon: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Orphans {
+    #[command(subcommand)]
+    pub verb: OrphansVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum OrphansVerb {
+    /// Delete the objects of the ledger that still carry the label of their life; all of them, or some
+    #[command(after_help = "Examples:
+  muster orphans collect
+  muster orphans collect --cluster acme+edge-1
+  muster orphans collect 17 18
+
+Entries of clusters that do not answer are collected when they do.")]
+    Collect(CollectOrphans),
+
+    /// Take entries out of the ledger; what is on the clusters stays there
+    #[command(
+        after_help = "Example:\n  muster orphans forget 17 18 --reason \"the cluster was scrapped\""
+    )]
+    Forget(ForgetOrphans),
+}
+
+#[derive(Debug, Args)]
+pub struct CollectOrphans {
+    /// Numbers of entries; none means all
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+
+    /// Only those of this cluster
+    #[arg(long, value_name = "PROVIDER+NAME", conflicts_with = "ids")]
+    pub cluster: Option<String>,
+
+    /// Do not ask; without a terminal nothing is asked anyway
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ForgetOrphans {
+    /// Numbers of entries
+    #[arg(required = true, value_name = "ID")]
+    pub ids: Vec<String>,
+
+    /// Why; kept in the log
+    #[arg(long, value_name = "TEXT", required = true)]
+    pub reason: String,
 
     /// Do not ask; without a terminal nothing is asked anyway
     #[arg(short, long)]

@@ -5,6 +5,7 @@ use crate::{
     fault::Fault,
     kinds,
     names::{self, Kind},
+    orphans,
     output::Format,
     session::Session,
     table::Table,
@@ -13,6 +14,14 @@ use crate::{
 use serde_json::json;
 
 pub async fn run(session: &mut Session, arguments: &Get) -> Result<(), Fault> {
+    if let Some((first, ids)) = arguments.target.split_first() {
+        let (kind, id) = first.split_once('/').unwrap_or((first, ""));
+        if orphans::is_kind(kind) {
+            let mut ids = ids.to_vec();
+            ids.extend((!id.is_empty()).then(|| id.to_owned()));
+            return orphans::get(session, &ids).await;
+        }
+    }
     let (kind, names) = names::targets(&arguments.target)?;
     if arguments.all_projects && (kind != Kind::Dig || !names.is_empty()) {
         return Err(Fault::usage(

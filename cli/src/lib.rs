@@ -20,6 +20,7 @@ mod get;
 mod json;
 mod kinds;
 mod kubeconfig;
+mod orphans;
 mod progress;
 mod references;
 mod screen;
@@ -163,6 +164,7 @@ async fn execute(session: &mut Session, verb: &Verb) -> Result<(), Fault> {
         Verb::Terminate(arguments) => verbs::terminate(session, arguments).await,
         Verb::Stop(arguments) => verbs::stop(session, arguments).await,
         Verb::Retry(arguments) => verbs::retry(session, arguments).await,
+        Verb::Orphans(arguments) => orphans::run(session, &arguments.verb).await,
         Verb::Status(arguments) => status::run(session, arguments).await,
         Verb::Events(arguments) => events::run(session, arguments).await,
         Verb::Cluster(arguments) => cluster::run(session, arguments).await,

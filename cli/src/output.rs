@@ -61,6 +61,11 @@ impl Output {
         }
     }
 
+    /// Somebody is there to be asked.
+    pub fn asks(&self) -> bool {
+        self.terminals.stdin && self.terminals.stderr
+    }
+
     /// JSON or YAML: nothing but one value belongs on standard output.
     pub fn structured(&self) -> bool {
         matches!(self.format, Format::Json | Format::Yaml)

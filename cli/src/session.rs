@@ -9,7 +9,7 @@ use crate::{
 };
 use proto::v1::{
     document_service_client::DocumentServiceClient,
-    lifecycle_service_client::LifecycleServiceClient,
+    lifecycle_service_client::LifecycleServiceClient, orphan_service_client::OrphanServiceClient,
 };
 use std::{error::Error, future::Future, io::Read, time::Duration};
 use tokio::time::Instant;
@@ -151,6 +151,31 @@ impl Session {
     pub async fn lifecycles(&mut self) -> Result<LifecycleServiceClient<Connection>, Fault> {
         Ok(LifecycleServiceClient::new(self.connection().await?)
             .max_decoding_message_size(LARGEST_MESSAGE))
+    }
+
+    pub async fn orphans(&mut self) -> Result<OrphanServiceClient<Connection>, Fault> {
+        Ok(OrphanServiceClient::new(self.connection().await?)
+            .max_decoding_message_size(LARGEST_MESSAGE))
+    }
+
+    /// Asks on the terminal; anything but yes is an end that says what was not done.
+    pub fn confirm(&mut self, question: &str, declined: &str) -> Result<(), Fault> {
+        self.output.raw_note(&format!("{question} [y/N] "));
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map_err(|error| {
+            Fault::new(
+                Exit::Failed,
+                "INPUT",
+                format!("cannot read the answer: {error}"),
+            )
+        })?;
+        // The time it took to answer is not the server's.
+        self.started = Instant::now();
+        if matches!(line.trim().to_lowercase().as_str(), "y" | "yes") {
+            return Ok(());
+        }
+        let message = format!("{declined}: you said no");
+        Err(Fault::new(Exit::Failed, "DECLINED", message))
     }
 
     async fn connection(&mut self) -> Result<Connection, Fault> {

@@ -2,7 +2,7 @@
 
 use crate::{
     args::{DigVerb, Terminate},
-    fault::{Exit, Fault},
+    fault::Fault,
     kinds,
     names::{DigName, Kind},
     output::Format,
@@ -73,9 +73,8 @@ pub async fn instantiate(session: &mut Session, arguments: &DigVerb) -> Result<(
 
 pub async fn terminate(session: &mut Session, arguments: &Terminate) -> Result<(), Fault> {
     let dig = session.dig(&arguments.verb.dig)?;
-    let asks = session.output.terminals.stdin && session.output.terminals.stderr;
-    if asks && !arguments.yes && !arguments.verb.dry_run {
-        confirm(session, &dig).await?;
+    if session.output.asks() && !arguments.yes && !arguments.verb.dry_run {
+        confirm(session, &dig, &arguments.abandon).await?;
     }
     let client = session.lifecycles().await?;
     let request = TerminateRequest {
@@ -83,6 +82,7 @@ pub async fn terminate(session: &mut Session, arguments: &Terminate) -> Result<(
         name: dig.name.clone(),
         request_id: session.request_id(0),
         validate_only: arguments.verb.dry_run,
+        abandon: arguments.abandon.clone(),
     };
     let call = || {
         let (mut client, request) = (client.clone(), request.clone());
@@ -151,7 +151,7 @@ pub async fn retry(session: &mut Session, arguments: &DigVerb) -> Result<(), Fau
 }
 
 /// Says what would be deleted, and asks.
-async fn confirm(session: &mut Session, dig: &DigName) -> Result<(), Fault> {
+async fn confirm(session: &mut Session, dig: &DigName, abandon: &[String]) -> Result<(), Fault> {
     let head = status::head(session, dig, StatusView::Summary).await?;
     // Where there is nothing to delete there is nothing to ask; the server says so.
     if head
@@ -164,28 +164,15 @@ async fn confirm(session: &mut Session, dig: &DigName) -> Result<(), Fault> {
     let counts = head.deployed_counts.unwrap_or_default();
     let objects = count(sentence::total(&counts) - counts.deleted, "object");
     let clusters = count(sentence::cluster_count(&head) as i64, "cluster");
-    session.output.raw_note(&format!(
-        "Terminate {dig}? This deletes up to {objects} on {clusters}. [y/N] "
-    ));
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(|error| {
-        Fault::new(
-            Exit::Failed,
-            "INPUT",
-            format!("cannot read the answer: {error}"),
-        )
-    })?;
-    // The time it took to answer is not the server's.
-    session.started = tokio::time::Instant::now();
-    if matches!(line.trim().to_lowercase().as_str(), "y" | "yes") {
-        Ok(())
-    } else {
-        Err(Fault::new(
-            Exit::Failed,
-            "DECLINED",
-            format!("{dig} was not terminated: you said no"),
-        ))
-    }
+    let question = match abandon {
+        [] => format!("Terminate {dig}? This deletes up to {objects} on {clusters}."),
+        given_up => format!(
+            "Terminate {dig}, up to {objects} on {clusters}, and abandon {}? What is there stays \
+             there, in the orphan ledger, until it is collected.",
+            given_up.join(", ")
+        ),
+    };
+    session.confirm(&question, &format!("{dig} was not terminated"))
 }
 
 /// The server's answer to a verb that nobody waits for.

@@ -18,6 +18,10 @@ use sea_orm::ConnectionTrait;
 pub(crate) struct Bulk<'a> {
     /// Rows of the bundle, and the shared ones of its cluster.
     pub bundle: Option<(&'a str, &'a ClusterId)>,
+    /// Only own rows of this cluster.
+    pub own_on: Option<&'a ClusterId>,
+    /// Why their objects stay where they are.
+    pub kept: Option<&'a str>,
     /// Only rows that wait (Pending, Retrying).
     pub waiting_only: bool,
     /// Only rows with numbers in this range.
@@ -33,9 +37,9 @@ pub(crate) async fn fire<C: ConnectionTrait>(
     event: impl Fn(bool) -> ResourceEvent,
     bulk: Bulk<'_>,
 ) -> Result<u64> {
-    let (app, cluster) = match bulk.bundle {
-        Some((app, cluster)) => (Some(app.to_owned()), Some(cluster.to_string())),
-        None => (None, None),
+    let (app, cluster) = match (bulk.bundle, bulk.own_on) {
+        (Some((app, cluster)), _) => (Some(app.to_owned()), Some(cluster.to_string())),
+        (None, cluster) => (None, cluster.map(ToString::to_string)),
     };
     let range = bulk.rows.map_or(String::new(), |(first, last)| {
         format!(" AND id BETWEEN {first} AND {last}")
@@ -72,7 +76,8 @@ pub(crate) async fn fire<C: ConnectionTrait>(
         let which = format!(
             "context = $1 AND state = $2 AND goal = $3 \
              AND CASE WHEN sent > 0 THEN 1 ELSE 0 END = $4 \
-             AND ($5 IS NULL OR app = $5 OR shared = 1) AND ($6 IS NULL OR cluster = $6){range}"
+             AND ($5 IS NULL OR app = $5 OR shared = 1) AND ($6 IS NULL OR cluster = $6) \
+             AND ($7 = 0 OR shared = 0){range}"
         );
         let selection = || {
             args![
@@ -81,7 +86,8 @@ pub(crate) async fn fire<C: ConnectionTrait>(
                 goal.as_str(),
                 i64::from(sent),
                 app.clone(),
-                cluster.clone()
+                cluster.clone(),
+                i64::from(bulk.own_on.is_some())
             ]
         };
         let (code, message) = match bulk.failure {
@@ -104,7 +110,7 @@ pub(crate) async fn fire<C: ConnectionTrait>(
                 &format!(
                     "INSERT INTO event (dig, time_ms, context, revision, resource, app, \
                      from_state, to_state, event, attempt, code, message) \
-                     SELECT $7, now_ms(), context, $8, id, app, $9, $10, $11, attempts, $12, $13 \
+                     SELECT $8, now_ms(), context, $9, id, app, $10, $11, $12, attempts, $13, $14 \
                      FROM resource WHERE {which} ORDER BY id"
                 ),
                 values,
@@ -119,15 +125,17 @@ pub(crate) async fn fire<C: ConnectionTrait>(
             to.goal().as_str(),
             code,
             message,
-            i64::from(anew)
+            i64::from(anew),
+            bulk.kept.map(str::to_owned)
         ]);
         moved += sql::run(
             db,
             &format!(
-                "UPDATE resource SET state = $7, goal = $8, since_ms = now_ms(), \
-                 error_code = $9, error_message = $10, next_attempt_ms = NULL, \
-                 blocked_by = NULL, attempts = CASE WHEN $11 = 1 THEN 0 ELSE attempts END, \
-                 failing_since_ms = CASE WHEN $11 = 1 THEN NULL \
+                "UPDATE resource SET state = $8, goal = $9, since_ms = now_ms(), \
+                 error_code = $10, error_message = $11, next_attempt_ms = NULL, \
+                 kept = COALESCE($13, kept), \
+                 blocked_by = NULL, attempts = CASE WHEN $12 = 1 THEN 0 ELSE attempts END, \
+                 failing_since_ms = CASE WHEN $12 = 1 THEN NULL \
                  ELSE COALESCE(failing_since_ms, now_ms()) END WHERE {which}"
             ),
             values,

@@ -269,7 +269,8 @@ async fn only<C: ConnectionTrait>(db: &C, context: &ContextId, row: RowId) -> Re
     })
 }
 
-async fn leave<C: ConnectionTrait>(db: &C, head: &Head, row: &Row) -> Result<Release> {
+/// Gives up the claim of a shared object, or marks it as being deleted by its last holder.
+pub(crate) async fn leave<C: ConnectionTrait>(db: &C, head: &Head, row: &Row) -> Result<Release> {
     let key = row.key.to_string();
     let claim = sql::one(
         db,

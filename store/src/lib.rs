@@ -9,12 +9,14 @@
 
 pub mod types;
 
+mod abandon;
 mod address;
 mod attempts;
 mod bulk;
 mod chunks;
 mod claims;
 mod clusters;
+mod collector;
 mod dialect;
 mod documents;
 mod halt;
@@ -25,6 +27,7 @@ mod look;
 mod manifests;
 mod open;
 mod opens;
+mod orphans;
 mod outline;
 mod problems;
 mod proof;

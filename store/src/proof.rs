@@ -2,6 +2,7 @@
 
 use crate::{
     FoundAgain, Gvk, ProofScope, Result, Store,
+    abandon::ON_ABANDONED,
     heads::{self, Head, Lock},
     sheet::{Sheet, With},
     sql::{self, Columns, args, transact},
@@ -32,13 +33,11 @@ impl Store {
                 ..ProofScope::default()
             });
         }
-        let unexpired = sql::one(
-            db,
-            "SELECT COALESCE(MAX(effect_until) - now_ms() + 1, 0) AS ms FROM attempt \
-             WHERE context = $1 AND effect_until >= now_ms()",
-            args![context.0.clone()],
-        )
-        .await?;
+        let sql = format!(
+            "SELECT COALESCE(MAX(a.effect_until) - now_ms() + 1, 0) AS ms FROM attempt a \
+             WHERE a.context = $1 AND a.effect_until >= now_ms() AND NOT {ON_ABANDONED}"
+        );
+        let unexpired = sql::one(db, &sql, args![context.0.clone()]).await?;
         let wait_ms = unexpired.map_or(Ok(0), |row| row.int("ms"))?.max(0) as u64;
         let rows = sql::all(
             db,
@@ -46,6 +45,8 @@ impl Store {
              JOIN (SELECT DISTINCT cluster FROM resource WHERE context = $1 \
              ORDER BY cluster LIMIT $2 OFFSET $3) AS c ON c.cluster = r.cluster \
              WHERE r.context = $1 AND r.shared = 0 AND r.sent > 0 \
+             AND NOT EXISTS (SELECT 1 FROM abandoned g \
+             WHERE g.context = r.context AND g.cluster = r.cluster) \
              ORDER BY r.cluster, r.grp, r.version, r.kind",
             args![context.0.clone(), count as i64, offset as i64],
         )

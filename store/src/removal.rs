@@ -4,7 +4,7 @@ use crate::{
     RequestMeta, Result, Store, StoreError, clusters,
     documents::{app_name, digs_of, unknown_app, user_of_cluster},
     heads::{self, Lock},
-    requests,
+    orphans, requests,
     sql::{self, args, transact},
 };
 use model::{
@@ -23,6 +23,17 @@ impl Store {
             sql::lock_documents(&tx, true).await?;
             if let Some(user) = user_of_cluster(&tx, id).await? {
                 return Err(in_use(format!("cluster {id}"), &user));
+            }
+            let orphans = orphans::on_cluster(&tx, id).await?;
+            if orphans > 0 {
+                return Err(StoreError::Refused {
+                    object: format!("cluster {id}"),
+                    cause: format!(
+                        "has {orphans} in the orphan ledger that only it leads to; \
+                         `muster orphans collect --cluster {id}`, or `muster orphans forget`, first"
+                    ),
+                    reason: "HAS_ORPHANS",
+                });
             }
             let sql = "DELETE FROM cluster WHERE id = $1";
             if sql::run(&tx, sql, args![id.to_string()]).await? == 0 {

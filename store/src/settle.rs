@@ -2,6 +2,7 @@
 
 use crate::{
     Result, SettleRow, Store,
+    abandon::{self, ON_ABANDONED},
     chunks::{self, CHUNK},
     claims,
     heads::{self, Head, Lock},
@@ -49,8 +50,10 @@ impl Store {
                 }
                 claims::release_some(&tx, context, i64::MAX).await?;
                 watched::end(&tx, context).await?;
-                let sql = "DELETE FROM attempt WHERE context = $1";
+                // Those on clusters that were given up may still take effect: a next life waits.
+                let sql = "DELETE FROM attempt WHERE context = $1 AND effect_until < now_ms()";
                 sql::run(&tx, sql, args![context.0.clone()]).await?;
+                abandon::bury(&tx, &head).await?;
             }
             let fence = sql::next_fence(&tx).await?;
             sql::run(
@@ -162,13 +165,12 @@ async fn in_flight<C: ConnectionTrait>(db: &C, context: &ContextId) -> Result<bo
     Ok(row.is_some())
 }
 
-/// A request of the context may still take effect.
+/// A request of the context may still take effect where its absence has to be proven.
 async fn unexpired<C: ConnectionTrait>(db: &C, context: &ContextId) -> Result<bool> {
-    let row = sql::one(
-        db,
-        "SELECT 1 AS n FROM attempt WHERE context = $1 AND effect_until >= now_ms() LIMIT 1",
-        args![context.0.clone()],
-    )
-    .await?;
+    let sql = format!(
+        "SELECT 1 AS n FROM attempt a WHERE a.context = $1 AND a.effect_until >= now_ms() \
+         AND NOT {ON_ABANDONED} LIMIT 1"
+    );
+    let row = sql::one(db, &sql, args![context.0.clone()]).await?;
     Ok(row.is_some())
 }

@@ -1,7 +1,9 @@
 //! Accepting verbs (protocol §2): one transaction each, decided by the machines on locked rows.
 
 use crate::{
-    Accepted, Generations, RequestMeta, Result, Store, StoreError, chunks, claims,
+    Accepted, Generations, RequestMeta, Result, Store, StoreError,
+    abandon::{self, Abandoning},
+    chunks, claims,
     heads::{self, DigHead, Head, Lock},
     log::{self, Line},
     requests,
@@ -10,7 +12,8 @@ use crate::{
 };
 use model::{
     document::AppRef,
-    ids::{ContextId, DigRef, Fence},
+    failure::Failure,
+    ids::{ClusterId, ContextId, DigRef, Fence},
     plan::PlanApp,
     state::{ContextEvent, ContextState, DigEvent, DigState, Goal, context, dig},
 };
@@ -73,6 +76,17 @@ impl Store {
     /// Accepts Terminate: PreTerminate if it was Instantiating, else Terminating. A second one
     /// succeeds and changes nothing.
     pub async fn accept_terminate(&self, id: &DigRef, meta: &RequestMeta) -> Result<Accepted> {
+        self.accept_abandon(id, &[], meta).await
+    }
+
+    /// As [`accept_terminate`](Self::accept_terminate), giving clusters up: what was possibly sent
+    /// there goes to the orphan ledger. Also for a terminate that was accepted before.
+    pub async fn accept_abandon(
+        &self,
+        id: &DigRef,
+        clusters: &[ClusterId],
+        meta: &RequestMeta,
+    ) -> Result<Accepted> {
         transact!(self, tx, {
             if let Some(answer) = requests::reserve(&tx, meta).await? {
                 return Ok(answer);
@@ -82,12 +96,13 @@ impl Store {
             let Some(head) = dig.context.clone() else {
                 return Err(dig.refused(DigEvent::Terminate.verb()));
             };
-            if dig::terminate_is_repeat(dig.state, Some(head.state)) {
+            let fresh = abandon::fresh(&tx, &head, clusters).await?;
+            if dig::terminate_is_repeat(dig.state, Some(head.state)) && fresh.is_empty() {
                 let answer = accepted(&dig, state, &head, head.wanted, false);
                 requests::keep(&tx, meta, &answer).await?;
                 return Ok(answer);
             }
-            let answer = terminate(&tx, &dig, state, head, meta).await?;
+            let answer = terminate(&tx, &dig, state, head, &fresh, meta).await?;
             Ok(answer)
         })
     }
@@ -263,12 +278,17 @@ async fn terminate<C: ConnectionTrait>(
     dig: &DigHead,
     state: DigState,
     mut head: Head,
+    given_up: &[ClusterId],
     meta: &RequestMeta,
 ) -> Result<Accepted> {
     let verb = DigEvent::Terminate;
     let from = head.state;
-    let Ok(Some(to)) = context::next(Some(from), ContextEvent::Terminate) else {
-        return Err(dig.refused(verb.verb()));
+    // A terminate that is under way goes on as it is, without the clusters that are given up.
+    let under_way = dig::terminate_is_repeat(dig.state, Some(from));
+    let to = match context::next(Some(from), ContextEvent::Terminate) {
+        _ if under_way => from,
+        Ok(Some(to)) => to,
+        Ok(None) | Err(_) => return Err(dig.refused(verb.verb())),
     };
     head.state = to;
     head.goal = Goal::Delete;
@@ -286,17 +306,31 @@ async fn terminate<C: ConnectionTrait>(
         ],
     )
     .await?;
+    let abandoning = Abandoning::begin(db, &head, given_up, meta).await?;
     write(db, dig, state, dig.pending, None).await?;
     let context = Some((&head.id, head.revision));
     log::act(db, dig.id, state, verb, context, meta).await?;
     let answer = accepted(dig, state, &head, head.fence, true);
     requests::keep(db, meta, &answer).await?;
-    let lines = [
-        log::of_dig(dig, Some(dig.state), state, verb, meta),
-        verb_line(&head, Some(from), ContextEvent::Terminate, meta),
-    ];
+    let mut lines = vec![log::of_dig(dig, Some(dig.state), state, verb, meta)];
+    if !under_way {
+        let line = verb_line(&head, Some(from), ContextEvent::Terminate, meta);
+        lines.push(line);
+    }
+    for cluster in given_up {
+        lines.push(Line {
+            actor: Some(meta.actor.clone()),
+            request_id: meta.request_id.clone(),
+            failure: Some(Failure::new(
+                "abandoned",
+                format!("cluster {cluster} is given up"),
+            )),
+            ..Line::of_context(&head, Some(to), to, "Abandon")
+        });
+    }
     log::append(db, &lines).await?;
-    if to == ContextState::Terminating {
+    abandoning.end(db, &head, meta).await?;
+    if to == ContextState::Terminating && !under_way {
         chunks::terminate(db, &head).await?;
     }
     Ok(answer)

@@ -96,6 +96,17 @@ impl Dig {
         Ok(self.client.clone().terminate(request).await?.into_inner())
     }
 
+    /// Terminates, giving clusters up.
+    pub async fn abandon(&self, clusters: &[&str]) -> Result<LifecycleResponse, Status> {
+        let request = TerminateRequest {
+            project: "p".into(),
+            name: self.name.clone(),
+            abandon: clusters.iter().map(|c| (*c).to_owned()).collect(),
+            ..Default::default()
+        };
+        Ok(self.client.clone().terminate(request).await?.into_inner())
+    }
+
     pub async fn stop(&self) -> Result<LifecycleResponse, Status> {
         let request = StopRequest {
             project: "p".into(),

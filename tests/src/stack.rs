@@ -7,6 +7,7 @@ use crate::{
 };
 use sandbox::host::{ClusterSpec, Fault, FaultKind, Host, HostConfig, LogEntry, Verb};
 use std::{path::PathBuf, sync::OnceLock, time::Duration};
+use store::StoreConfig;
 use tempfile::TempDir;
 use temporal::{Server, embedded};
 use tokio::task::JoinHandle;
@@ -49,6 +50,7 @@ pub struct Stack {
     api: Option<Part>,
     /// The real control planes behind the switch, if that is where it runs.
     lease: Option<Lease>,
+    times: StoreConfig,
 }
 
 /// The Temporal CLI, found or fetched once per process.
@@ -109,6 +111,11 @@ impl Stack {
     }
 
     pub async fn start_with(config: HostConfig) -> Self {
+        Self::start_timed(config, StoreConfig::default()).await
+    }
+
+    /// … with other times than the protocol's.
+    pub async fn start_timed(config: HostConfig, times: StoreConfig) -> Self {
         logs::capture();
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("muster.key"), "07".repeat(32)).unwrap();
@@ -122,7 +129,7 @@ impl Stack {
         let temporal = server.start().await.unwrap();
         let host = Host::start(config).await.unwrap();
         let stop = CancellationToken::new();
-        let server = api::Server::bind(api::Config::embedded(
+        let mut config = api::Config::embedded(
             &store_url(&dir),
             Server {
                 address: Some(temporal.address.clone()),
@@ -131,9 +138,10 @@ impl Stack {
             "127.0.0.1:0".parse().unwrap(),
             Some("127.0.0.1:0".parse().unwrap()),
             dir.path().join("muster.key"),
-        ))
-        .await
-        .unwrap();
+        );
+        config.times = times.clone();
+        config.collect_sweep = Duration::from_secs(1);
+        let server = api::Server::bind(config).await.unwrap();
         let bound = server.bound().unwrap();
         let grpc = bound.grpc;
         let until = stop.clone().cancelled_owned();
@@ -152,6 +160,7 @@ impl Stack {
             worker: None,
             api,
             lease: None,
+            times,
         };
         stack.start_worker();
         stack.register_clusters().await;
@@ -169,6 +178,7 @@ impl Stack {
             self.dir.path().join("muster.key"),
         );
         config.grace = Duration::from_secs(5);
+        config.times = self.times.clone();
         let stop = CancellationToken::new();
         let until = stop.clone().cancelled_owned();
         let task = tokio::spawn(async move { worker::run(config, until).await.unwrap() });

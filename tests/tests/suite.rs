@@ -31,6 +31,7 @@ mod suite {
     mod large;
     mod loops;
     mod objects;
+    mod orphans;
     mod outages;
     mod readiness;
     mod real_clusters;

@@ -129,6 +129,8 @@ pub struct Config {
     pub grace: Duration,
     /// Commands kubeconfigs may run.
     pub allow_exec: Vec<String>,
+    /// The protocol's times; tests shorten them.
+    pub times: store::StoreConfig,
 }
 
 impl Config {
@@ -141,6 +143,7 @@ impl Config {
             metrics: None,
             grace: Duration::from_secs(DEFAULT_GRACE),
             allow_exec: Vec::new(),
+            times: store::StoreConfig::default(),
         }
     }
 }
@@ -168,6 +171,7 @@ impl TryFrom<Settings> for Config {
             metrics: settings.metrics,
             grace: Duration::from_secs(settings.graceful_timeout.unwrap_or(DEFAULT_GRACE)),
             allow_exec: settings.allow_exec,
+            times: store::StoreConfig::default(),
         })
     }
 }

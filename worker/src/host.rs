@@ -3,7 +3,7 @@
 use crate::{config::Config, metrics, register};
 use activities::{Activities, ActivitiesConfig};
 use std::{future::Future, net::SocketAddr, pin::Pin, time::Duration};
-use store::{KeyError, SealKey, Store, StoreError, without_password};
+use store::{KeyError, SealKey, Store, StoreConfig, StoreError, without_password};
 use temporal::{Client, Host, HostOptions, Runtime, TemporalError, run_worker};
 use workflows::limits::{QUEUE, WATCH_QUEUE};
 
@@ -61,7 +61,7 @@ pub async fn run_reporting(
     let mut shutdown: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(shutdown);
 
     let store = tokio::select! {
-        store = open(&config.store, key) => store?,
+        store = open(&config.store, key, config.times.clone()) => store?,
         () = &mut shutdown => return Ok(()),
     };
     loop {
@@ -172,9 +172,9 @@ impl Hosts {
 }
 
 /// Opens the store and brings its schema up to date, however long that takes.
-async fn open(url: &str, key: SealKey) -> Result<Store, WorkerError> {
+async fn open(url: &str, key: SealKey, times: StoreConfig) -> Result<Store, WorkerError> {
     loop {
-        match Store::open(url, key.clone()).await {
+        match Store::open_with(url, key.clone(), times.clone()).await {
             Ok(store) => return Ok(store),
             Err(StoreError::Db(cause)) => {
                 tracing::warn!(store = without_password(url), %cause, "waiting for the store");

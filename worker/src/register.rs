@@ -3,6 +3,7 @@
 use temporal::{WorkerOptions, WorkflowReplayerOptions};
 use workflows::{
     check::CheckCluster,
+    collect::Collect,
     lifecycle::{Instantiate, Slice, Terminate, Watch},
 };
 
@@ -14,6 +15,7 @@ pub(crate) fn hosted(options: &mut WorkerOptions) -> Result<(), String> {
         .and_then(|options| options.register_workflow::<Slice>())
         .and_then(|options| options.register_workflow::<CheckCluster>())
         .and_then(|options| options.register_workflow::<Watch>())
+        .and_then(|options| options.register_workflow::<Collect>())
         .map(|_| ())
         .map_err(|error| error.to_string())
 }
@@ -26,6 +28,7 @@ pub(crate) fn replayed(options: &mut WorkflowReplayerOptions) -> Result<(), Stri
         .and_then(|options| options.register_workflow::<Slice>())
         .and_then(|options| options.register_workflow::<CheckCluster>())
         .and_then(|options| options.register_workflow::<Watch>())
+        .and_then(|options| options.register_workflow::<Collect>())
         .map(|_| ())
         .map_err(|error| error.to_string())
 }

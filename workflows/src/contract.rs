@@ -220,6 +220,27 @@ pub struct Proof {
     pub wait_ms: u64,
 }
 
+/// One visit of the collector to a cluster.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CollectInput {
+    pub cluster: ClusterId,
+}
+
+/// What a visit came to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Collected {
+    /// There is more to be collected: visit again.
+    pub more: bool,
+    /// The cluster does not answer.
+    pub unreachable: bool,
+    /// Entries that left the ledger.
+    pub over: usize,
+    /// Late objects that were deleted.
+    pub late: usize,
+    /// Objects of lives that are not known, new in the ledger.
+    pub reported: usize,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Settle {
     Settled,
@@ -294,6 +315,9 @@ pub const CHECK_CLUSTER: &str = "CheckCluster";
 pub const WATCH: &str = "Watch";
 /// The signal that says that a cluster is to be watched.
 pub const WATCH_SIGNAL: &str = "wanted";
+pub const COLLECT: &str = "Collect";
+/// The signal that says that there is something to collect.
+pub const COLLECT_SIGNAL: &str = "collect";
 /// The signal that says that the goal moved.
 pub const GOAL_SIGNAL: &str = "goal";
 
@@ -378,6 +402,11 @@ impl Defs {
     /// Looks whether a cluster can be used.
     #[activity(name = "check")]
     pub fn check(_: CheckInput) -> Result<Checked, ActivityError> {
+        unimplemented!()
+    }
+    /// Collects what a cluster holds of lives that have ended (protocol §7).
+    #[activity(name = "collect")]
+    pub fn collect(_: CollectInput) -> Result<Collected, ActivityError> {
         unimplemented!()
     }
     /// Folds the rows into the context's state.

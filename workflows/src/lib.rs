@@ -3,6 +3,7 @@
 //! Knows no cluster, no SQL, no clock: it sees ids and small outcomes only.
 
 pub mod check;
+pub mod collect;
 mod completions;
 pub mod contract;
 pub mod drive;

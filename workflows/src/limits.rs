@@ -62,6 +62,15 @@ pub const WATCH_START_TO_CLOSE: Duration = Duration::from_secs(35 * 60);
 pub const WATCH_HEARTBEAT: Duration = Duration::from_secs(5);
 /// A watcher that gave no sign of life for so long is started again.
 pub const WATCH_STALE: Duration = Duration::from_secs(15);
+/// Entries of the orphan ledger that one visit of the collector takes, and its looks for the end of
+/// a delete (0.2 s, 0.2 s, 0.4 s …).
+pub const COLLECT_ORPHANS: u64 = 64;
+pub const COLLECT_LOOKS: u32 = 4;
+/// One visit, and how often it is tried before the next one is waited for.
+pub const COLLECT_START_TO_CLOSE: Duration = Duration::from_secs(180);
+pub const COLLECT_ATTEMPTS: u32 = 5;
+/// How often it is looked for clusters that are due for a visit.
+pub const COLLECT_SWEEP: Duration = Duration::from_secs(30);
 
 /// Probing of a parked cluster: first interval, factor, longest interval.
 pub const PROBE_INITIAL: Duration = Duration::from_secs(1);

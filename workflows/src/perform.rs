@@ -3,8 +3,7 @@
 use crate::{
     completions::Completions,
     contract::{
-        AppWork, Defs, Fenced, NoteInput, ReachableInput, ReadyInput, SliceInput, Step,
-        StepOutcome,
+        AppWork, Defs, Fenced, NoteInput, ReachableInput, ReadyInput, SliceInput, Step, StepOutcome,
     },
     drive::{Act, Action, Done, Driver, Flight},
     lifecycle::Slice,

@@ -175,6 +175,22 @@ impl Bed {
             .unwrap();
     }
 
+    /// Terminates, giving clusters up.
+    pub async fn abandon(&self, clusters: &[&str]) -> Result<store::Accepted, store::StoreError> {
+        let clusters: Vec<_> = clusters.iter().map(|name| cluster(name)).collect();
+        self.store
+            .accept_abandon(&self.dig, &clusters, &meta())
+            .await
+    }
+
+    pub fn dig(&self) -> &DigRef {
+        &self.dig
+    }
+
+    pub fn meta() -> RequestMeta {
+        meta()
+    }
+
     pub async fn begin(&self, run: &str) -> Begin {
         let input = BeginInput {
             context: self.context.clone(),

@@ -1,6 +1,7 @@
 //! The only place where model types become protobuf shapes and back.
 
 pub mod cluster;
+pub mod orphan;
 pub mod resource;
 pub mod status;
 

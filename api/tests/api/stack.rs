@@ -27,6 +27,8 @@ use workflows::contract::Checked;
 #[derive(Default)]
 pub struct Notes {
     pub woken: Mutex<Vec<WakeRow>>,
+    /// Clusters the collector was sent to.
+    pub collected: Mutex<Vec<String>>,
     pub down: AtomicBool,
     /// No worker asks for work.
     pub alone: AtomicBool,
@@ -39,6 +41,14 @@ impl Waker for Notes {
                 return Err(WakeError("connect: refused".to_owned()));
             }
             self.woken.lock().unwrap().push(row.clone());
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn collect<'a>(&'a self, cluster: &'a ClusterId) -> BoxFuture<'a, Result<(), WakeError>> {
+        async move {
+            self.collected.lock().unwrap().push(cluster.to_string());
             Ok(())
         }
         .boxed()

@@ -4,6 +4,7 @@ use futures_util::{StreamExt, stream};
 use proto::v1::{
     document_service_server::{DocumentService, DocumentServiceServer},
     lifecycle_service_server::{LifecycleService, LifecycleServiceServer},
+    orphan_service_server::{OrphanService, OrphanServiceServer},
     *,
 };
 use std::{
@@ -29,6 +30,8 @@ pub struct Script {
     pub status: Vec<GetStatusResponse>,
     pub events: Vec<Event>,
     pub digs: Vec<DeploymentIntentGroup>,
+    /// The ledger, with what a collect makes of each entry.
+    pub orphans: Vec<CollectedOrphan>,
     pub applied: Vec<AppliedDocument>,
     pub checks: Vec<CheckClusterResponse>,
     /// `verb project/name request_id`, `watch token`, and the parts of uploads.
@@ -48,6 +51,7 @@ pub async fn serve(script: Script) -> (SocketAddr, Fake) {
     let server = tonic::transport::Server::builder()
         .add_service(DocumentServiceServer::new(fake.clone()))
         .add_service(LifecycleServiceServer::new(fake.clone()))
+        .add_service(OrphanServiceServer::new(fake.clone()))
         .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::spawn(server);
     (address, fake)
@@ -110,7 +114,9 @@ impl LifecycleService for Fake {
         request: Request<TerminateRequest>,
     ) -> Result<Response<LifecycleResponse>, Status> {
         let r = request.into_inner();
-        self.verb("terminate", &r.project, &r.name, &r.request_id)
+        let verb = std::iter::once("terminate".to_owned()).chain(r.abandon);
+        let verb = verb.collect::<Vec<_>>().join(" without ");
+        self.verb(&verb, &r.project, &r.name, &r.request_id)
     }
 
     async fn stop(
@@ -174,6 +180,48 @@ impl LifecycleService for Fake {
         Ok(Response::new(
             stream::iter([Ok(ListEventsResponse { events })]).boxed(),
         ))
+    }
+}
+
+#[tonic::async_trait]
+impl OrphanService for Fake {
+    async fn list_orphans(
+        &self,
+        _: Request<ListOrphansRequest>,
+    ) -> Result<Response<ListOrphansResponse>, Status> {
+        let orphans = self.script(|script| script.orphans.clone());
+        Ok(Response::new(ListOrphansResponse {
+            orphans: orphans.into_iter().filter_map(|one| one.orphan).collect(),
+            next_page_token: String::new(),
+        }))
+    }
+
+    async fn collect_orphans(
+        &self,
+        request: Request<CollectOrphansRequest>,
+    ) -> Result<Response<CollectOrphansResponse>, Status> {
+        let r = request.into_inner();
+        let orphans = self.script(|script| {
+            let heard = format!("collect {} {:?}", r.cluster, r.ids);
+            script.heard.push(heard);
+            script.orphans.clone()
+        });
+        Ok(Response::new(CollectOrphansResponse { orphans }))
+    }
+
+    async fn forget_orphans(
+        &self,
+        request: Request<ForgetOrphansRequest>,
+    ) -> Result<Response<ForgetOrphansResponse>, Status> {
+        let r = request.into_inner();
+        let orphans = self.script(|script| {
+            let heard = format!("forget {:?} {}", r.ids, r.reason);
+            script.heard.push(heard);
+            script.orphans.clone()
+        });
+        Ok(Response::new(ForgetOrphansResponse {
+            orphans: orphans.into_iter().filter_map(|one| one.orphan).collect(),
+        }))
     }
 }
 

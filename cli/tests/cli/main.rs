@@ -327,6 +327,114 @@ async fn stop_and_retry_say_what_was_accepted() {
     }
 }
 
+fn entry(id: &str, result: collected_orphan::Result, outcome: &str) -> CollectedOrphan {
+    CollectedOrphan {
+        orphan: Some(Orphan {
+            id: id.to_owned(),
+            project: "shop".to_owned(),
+            name: "web".to_owned(),
+            cluster: "acme+a".to_owned(),
+            kind: "ConfigMap".to_owned(),
+            namespace: "ns".to_owned(),
+            object: "one".to_owned(),
+            reason: "abandoned".to_owned(),
+            outcome: outcome.to_owned(),
+            ..Orphan::default()
+        }),
+        result: result.into(),
+    }
+}
+
+#[tokio::test]
+async fn the_orphan_ledger_is_listed_collected_and_forgotten() {
+    use collected_orphan::Result::{Failed, Over, Waits};
+    let over = || vec![entry("7", Over, "deleted")];
+    for (line, orphans, code, out, err, heard) in [
+        ("get orphans -o name", over(), 0, "orphan/7\n", "", vec![]),
+        (
+            "get orphan/8",
+            over(),
+            3,
+            "",
+            "orphan 8 is not in the ledger",
+            vec![],
+        ),
+        (
+            "orphans collect 7",
+            over(),
+            0,
+            "orphan/7 ConfigMap/ns/one on acme+a: deleted\n",
+            "",
+            vec!["collect  [\"7\"]"],
+        ),
+        (
+            "orphans collect --cluster acme+a",
+            vec![entry("7", Waits, "waits for cluster acme+a")],
+            0,
+            "orphan/7 ConfigMap/ns/one on acme+a: waits for cluster acme+a\n",
+            "1 orphan will be collected",
+            vec!["collect acme+a []"],
+        ),
+        (
+            "orphans collect",
+            vec![entry(
+                "7",
+                Failed,
+                "the credentials may not delete configmaps",
+            )],
+            1,
+            "orphan/7 ConfigMap/ns/one on acme+a: the credentials may not delete configmaps\n",
+            "error: 1 orphan could not be collected",
+            vec!["collect  []"],
+        ),
+        (
+            "orphans forget 7 --reason scrapped",
+            over(),
+            0,
+            "orphan/7 ConfigMap/ns/one on acme+a forgotten\n",
+            "",
+            vec!["forget [\"7\"] scrapped"],
+        ),
+    ] {
+        let script = Script {
+            orphans,
+            ..Script::default()
+        };
+        let (ran, said) = against(script, line).await;
+        assert_eq!(
+            (ran.code, ran.out.as_str()),
+            (code, out),
+            "{line}: {}",
+            ran.err
+        );
+        assert!(ran.err.contains(err), "{line}: {}", ran.err);
+        assert_eq!(said, heard, "{line}");
+    }
+    let script = Script {
+        orphans: over(),
+        ..Script::default()
+    };
+    let (ran, _) = against(script, "get orphans -o json").await;
+    let list: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(list["items"][0]["dig"], "shop/web");
+    assert_eq!(list["items"][0]["reason"], "abandoned");
+}
+
+#[tokio::test]
+async fn a_terminate_names_the_clusters_it_gives_up() {
+    let script = Script {
+        verbs: [accepted()].into(),
+        ..Script::default()
+    };
+    let line = "terminate web --abandon acme+a --abandon acme+b --request-id r";
+    let (ran, heard) = against(script, line).await;
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(
+        heard,
+        ["terminate without acme+a without acme+b default/web r"]
+    );
+}
+
 #[tokio::test]
 async fn refusals_have_their_exit_codes_and_their_reasons() {
     let refused = || {

@@ -321,7 +321,7 @@ pub async fn log_is_legal(store: &Store, id: &DigRef) {
     use std::collections::HashMap;
     let mut at: HashMap<String, String> = HashMap::new();
     for line in store.events(id, 0, 1_000_000).await.unwrap() {
-        if line.event == "Waits" || line.event == "Goes" {
+        if ["Waits", "Goes", "Abandon"].contains(&line.event.as_str()) {
             continue;
         }
         let place = format!("{:?} {:?}", line.context, line.object);

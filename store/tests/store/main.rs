@@ -9,6 +9,7 @@ mod contention;
 mod documents;
 mod fixture;
 mod halts;
+mod ledger;
 mod lives;
 mod load;
 mod outcomes;

@@ -2,12 +2,14 @@
 
 use crate::{
     bed::{Bed, windowless},
-    fixture::{close, dig_ref, documents, failure, instantiate_again, log_is_legal, meta, prove},
+    fixture::{
+        close, cluster, dig_ref, documents, failure, instantiate_again, log_is_legal, meta, prove,
+    },
 };
 use model::{
     document::OnFailure,
     failure::Certainty,
-    ids::{ContextId, Fence, RowId},
+    ids::{ClusterId, ContextId, Fence, RowId},
     state::{ContextState, Goal, ResourceState},
 };
 use proptest::{
@@ -16,7 +18,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 use std::collections::{BTreeMap, BTreeSet};
-use store::{Closed, Opened, PermitRow, SettleRow, Store};
+use store::{Closed, Opened, OrphanChoice, PermitRow, SettleRow, Store};
 
 const ROWS: &[&str] = &["/c1/NS", "a/c1/x", "a/c2/x"];
 
@@ -29,6 +31,8 @@ enum Step {
     Terminate,
     Stop,
     Retry,
+    /// A terminate that gives a cluster up.
+    Abandon(u8),
     /// A run takes the context up (0..3: which run).
     Begin(u8),
     Permit,
@@ -59,6 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Terminate),
         1 => Just(Step::Stop),
         2 => Just(Step::Retry),
+        1 => (0..2_u8).prop_map(Step::Abandon),
         3 => (0..3_u8).prop_map(Step::Begin),
         4 => Just(Step::Permit),
         9 => (0..3_u8, prop::bool::weighted(0.2))
@@ -91,6 +96,8 @@ struct World<'a> {
     /// Objects on the clusters: (life, row).
     objects: BTreeSet<(ContextId, RowId)>,
     goals: BTreeMap<Fence, Goal>,
+    /// Clusters that a life gave up.
+    abandoned: BTreeSet<(ContextId, ClusterId)>,
 }
 
 async fn no_interleaving_leaves_an_object_behind(bed: &Bed) {
@@ -129,6 +136,7 @@ async fn run(bed: &Bed, store: &Store, name: String, steps: Vec<Step>) {
         flights: vec![],
         objects: BTreeSet::new(),
         goals: BTreeMap::new(),
+        abandoned: BTreeSet::new(),
     };
     for (i, step) in steps.iter().enumerate() {
         world.step(step).await;
@@ -168,6 +176,14 @@ impl World<'_> {
             Step::Retry => {
                 if let Ok(accepted) = store.accept_retry(&id, &meta()).await {
                     self.fences.push(accepted.fence.unwrap());
+                }
+            }
+            Step::Abandon(n) => {
+                let given_up = cluster(["c1", "c2"][usize::from(*n)]);
+                let clusters = [given_up.clone()];
+                if let Ok(accepted) = store.accept_abandon(&id, &clusters, &meta()).await {
+                    self.fences.push(accepted.fence.unwrap());
+                    self.abandoned.insert((context, given_up));
                 }
             }
             Step::Begin(run) => {
@@ -311,16 +327,31 @@ impl World<'_> {
             });
             let there = self.objects.contains(&object) || may_arrive;
             assert!(!there || row.sent > 0, "there and never sent: {when}");
+            let place = (self.context.clone(), row.key.cluster.clone());
             assert!(
-                !there || row.state != ResourceState::Deleted,
+                !there || row.state != ResourceState::Deleted || self.abandoned.contains(&place),
                 "Deleted and there, or still to come: {when}"
             );
         }
-        for (life, _) in &self.objects {
+        let ledger = match self.abandoned.is_empty() {
+            true => vec![],
+            false => {
+                let all = OrphanChoice::default();
+                self.store.orphans(&all, 0, 10_000).await.unwrap()
+            }
+        };
+        for (life, row) in &self.objects {
+            let on = cluster(["c1", "c1", "c2"][*row as usize]);
+            if self.abandoned.contains(&(life.clone(), on)) {
+                let owned = ledger
+                    .iter()
+                    .any(|entry| entry.context == *life && entry.row == Some(*row));
+                assert!(owned, "abandoned and not in the ledger: {when}");
+                continue;
+            }
             assert_eq!(*life, self.context, "an object of an ended life: {when}");
-        }
-        if head.state == ContextState::Terminated {
-            assert!(self.objects.is_empty(), "Terminated with objects: {when}");
+            let ended = head.state == ContextState::Terminated;
+            assert!(!ended, "Terminated with objects: {when}");
         }
     }
 

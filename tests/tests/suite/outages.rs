@@ -95,7 +95,7 @@ async fn run(stack: &Stack, planes: &[ControlPlane; 2], seed: u64) {
     let mut draw = Draw(seed);
     let name = format!("run-{seed}");
     // Every other namespace is somebody's, and stays.
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         let text = serde_json::json!({"metadata": {"name": name}});
         let namespace: Namespace = serde_json::from_value(text).unwrap();
         for plane in planes {

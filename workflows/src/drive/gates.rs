@@ -190,7 +190,11 @@ impl Gates {
                 } else if !self.apps[i].noted && self.apps[i].open > 0 {
                     self.apps[i].noted = true;
                     let names: Vec<_> = self.needs(i).map(|n| self.apps[n].name.as_str()).collect();
-                    let until = if self.apps[i].ready.contains(&true) { "ready" } else { "deployed" };
+                    let until = if self.apps[i].ready.contains(&true) {
+                        "ready"
+                    } else {
+                        "deployed"
+                    };
                     let text = format!("app {}: not {until} yet", names.join(", "));
                     out.push(self.note(i, Some(text)));
                 }

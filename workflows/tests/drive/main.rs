@@ -12,8 +12,8 @@ use model::{
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use workflows::{
-    contract::{AppWork, NoteTarget, Reachable, Ready, SliceOutcome, StepOutcome},
-    drive::{Act, Action, Done, Driver, bundles::Bundles, lanes::Lanes, readiness::Readiness},
+    contract::{AppWork, NoteTarget, Reachable, Ready, StepOutcome},
+    drive::{Act, Action, Done, Driver, bundles::Bundles, readiness::Readiness},
     limits,
 };
 

@@ -2,7 +2,7 @@
 
 use super::{Bundle, Bundles, Kind, chunks, weight};
 use crate::{
-    contract::{Reachable, StepOutcome},
+    contract::{Reachable, Ready, StepOutcome},
     drive::{Act, Action, Done},
 };
 use model::ids::RowId;
@@ -66,6 +66,17 @@ impl Bundles {
                 self.bundles[bundle].todo.push_back((act, rows));
             }
             Kind::Gate { app, need } => self.gates.waited(app, need),
+            Kind::Ready { app, need } => match done {
+                Done::Ready(Ready::Superseded) => self.stopping = true,
+                Done::Ready(Ready::Yes) => self.gates.ready(app, need),
+                // Asked again: only a readiness that was seen opens a gate.
+                _ => self.ready.push_back((
+                    Kind::Ready { app, need },
+                    Action::Ready {
+                        app: Some(self.gates.needed(app, need).to_owned()),
+                    },
+                )),
+            },
             Kind::Drain => self.draining = false,
             Kind::Note => {}
         }
