@@ -19,9 +19,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// A client of a kubeconfig text.
 pub async fn client(kubeconfig: &str) -> Client {
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig).unwrap();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
         .unwrap();
+    // A 503 is an answer: tried again in silence, it takes a minute.
+    config.default_retry = false;
     Client::try_from(config).unwrap()
 }
 

@@ -20,7 +20,7 @@ pub use stack::{At, Stack};
 use std::{future::Future, time::Duration};
 
 /// Longest wait for a condition: generous, a broken promise shows as a wait that ends here.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Looks at `what` until it is `Some`.
 pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
