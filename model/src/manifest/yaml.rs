@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 /// Collections inside collections.
 pub const MAX_DEPTH: usize = 100;
 /// What anchors and aliases may copy, in bytes of text plus [`NODE_WEIGHT`] per node.
-const MAX_COPIED: usize = 16 << 20;
+const MAX_COPIED: usize = 2 << 20;
 const NODE_WEIGHT: usize = 32;
 
 /// A text that is no YAML, or that is not accepted.
