@@ -130,7 +130,7 @@ async fn a_slow_cluster_is_not_dead_and_its_rows_have_regular_activities_at_once
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_look_that_gets_no_answer_is_repeated_ever_later_and_counted() {
     let (bed, _) = bed(&config_map("a")).await;
-    let busy = FaultKind::Status { code: 503 };
+    let busy = FaultKind::Status { code: 500 };
     bed.fault("c1", busy, Some(Verb::Get), Some("a"), None);
     let row = bed.row("a").await.id;
     let step = bed.step("c1", &[row]).await;
