@@ -103,15 +103,7 @@ pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction
         access_mode: Some(AccessMode::ReadWrite),
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
     };
-    let begun = db.begin_with_options(options).await;
-    if let Err(error) = &begun
-        && db.get_database_backend() == DbBackend::Sqlite
-        && error.to_string().contains("readonly")
-    {
-        // SQLite decides once, when it opens a file, whether it may write: the next one asks anew.
-        close(db).await;
-    }
-    Ok(begun?)
+    Ok(db.begin_with_options(options).await?)
 }
 
 /// Commits, or rolls back and tells the first error. A connection that can do neither (a full disk

@@ -1,25 +1,16 @@
-//! A full disk, a read-only database, an exhausted file table: a clear error, nothing lost that was
+//! A full disk, an exhausted file table: a clear error, nothing lost that was
 //! answered, and all goes on when the cause is gone.
 //!
 //! What stands for what: a limit on the size of files (`RLIMIT_FSIZE`, below what the database has
-//! by now) for a full disk, since neither needs a mount; a file without the right to write, and a
-//! user who is bound by it, for a read-only database; a limit on descriptors (`RLIMIT_NOFILE`, below
+//! by now) for a full disk, since it needs no mount; a limit on descriptors (`RLIMIT_NOFILE`, below
 //! what is open by now) for an exhausted file table.
 
-use super::{ByHand, Process, R, api_binary};
-use std::{
-    os::unix::fs::{MetadataExt, PermissionsExt, chown},
-    path::Path,
-    process::Command,
-};
+use super::{ByHand, R, api_binary};
 use tests::{
     clusters::{client, config_maps},
     until,
 };
 use tonic::Code;
-
-/// nobody
-const NOBODY: u32 = 65_534;
 
 async fn number_on(stack: &ByHand, cluster: &str) -> usize {
     let client = client(&stack.host.cluster(cluster).unwrap().kubeconfig).await;
@@ -111,71 +102,4 @@ async fn an_exhausted_file_table_is_said_and_over_when_there_is_room() {
         number_on(&stack, "c1").await + number_on(&stack, "c2").await,
         0
     );
-}
-
-/// Gives everything in a folder to nobody, and takes the right to write or gives it back.
-fn writable(dir: &Path, writable: bool) {
-    let root = std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0);
-    let all = std::fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    for path in all.chain([dir.to_owned()]) {
-        if root {
-            chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
-        }
-        let mode = match (path.is_dir(), writable) {
-            (true, true) => 0o700,
-            (true, false) => 0o500,
-            (false, true) => 0o600,
-            (false, false) => 0o400,
-        };
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-    }
-}
-
-/// The api as a user who is bound by the rights of files.
-fn api_bound_by_rights(stack: &ByHand) -> Process {
-    let root = std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0);
-    if !root {
-        return stack.api();
-    }
-    let mut command = Command::new("setpriv");
-    let nobody = NOBODY.to_string();
-    command.args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
-    command.arg(&stack.api);
-    stack.api_as(command)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_read_only_database_is_said_and_over_when_it_may_be_written() {
-    let Some(api) = api_binary() else { return };
-    let stack = ByHand::new(api, None, 1).await;
-    let mut first = stack.api();
-    stack.register().await;
-    let x = stack.approved("x", 5, &["c1"]).await;
-    first.signal("TERM");
-    first.ended().await;
-    writable(stack.dir.path(), false);
-    let api = api_bound_by_rights(&stack);
-    until("the api says it", || async {
-        match x.instantiate().await {
-            Err(status) => {
-                let said = status.message();
-                (said.contains("read-only") || said.contains("cannot be opened")).then_some(())
-            }
-            Ok(accepted) => panic!("{accepted:?}"),
-        }
-    })
-    .await;
-    let tries = || api.log().matches("waiting for the store").count();
-    let before = tries();
-    writable(stack.dir.path(), true);
-    until("the api tries again", || async {
-        (tries() > before || x.status_answers().await).then_some(())
-    })
-    .await;
-    until("the api can write", || async { x.instantiate().await.ok() }).await;
-    assert!(api.log().contains("waiting for the store"), "{}", api.log());
-    let _worker = stack.worker();
-    x.until_instantiated().await;
 }
