@@ -3,10 +3,10 @@
 mod svg;
 
 use crate::state::{
-    ContextEvent, ContextState, DigEvent, DigState, ResourceEvent, ResourceState, context, dig,
-    resource, state_text,
+    ContextEvent, ContextState, DigEvent, DigState, Refused, ResourceEvent, ResourceState, context,
+    dig, resource, state_text,
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Display};
 
 /// One machine, spread out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,49 +80,49 @@ fn dig_machine() -> Machine {
 }
 
 fn context_machine() -> Machine {
-    let transitions = with_none(ContextState::ALL)
-        .flat_map(|state| ContextEvent::ALL.iter().map(move |event| (state, event)))
-        .filter_map(|(state, event)| {
-            let to = context::next(state, *event).ok()?;
-            Some(transition(
-                state_text(state),
-                event.to_string(),
-                state_text(to),
-            ))
-        })
-        .collect();
-    Machine {
-        name: "context",
-        title: "AppContext",
-        transitions,
-    }
+    machine(
+        "context",
+        "AppContext",
+        ContextState::ALL,
+        ContextEvent::ALL,
+        context::next,
+    )
 }
 
 fn resource_machine() -> Machine {
-    let transitions = with_none(ResourceState::ALL)
-        .flat_map(|state| ResourceEvent::ALL.iter().map(move |event| (state, event)))
+    machine(
+        "resource",
+        "Resource",
+        ResourceState::ALL,
+        ResourceEvent::ALL,
+        resource::next,
+    )
+}
+
+/// A machine that asks for nothing but its own state.
+fn machine<S: Copy + Display + 'static, E: Copy + Display>(
+    name: &'static str,
+    title: &'static str,
+    states: &'static [S],
+    events: &[E],
+    next: fn(Option<S>, E) -> Result<Option<S>, Refused>,
+) -> Machine {
+    let transitions = with_none(states)
+        .flat_map(|state| events.iter().map(move |event| (state, event)))
         .filter_map(|(state, event)| {
-            let to = resource::next(state, *event).ok()?;
-            Some(transition(
-                state_text(state),
-                event.to_string(),
-                state_text(to),
-            ))
+            let to = next(state, *event).ok()?;
+            Some(Transition {
+                from: state_text(state),
+                event: event.to_string(),
+                guard: Vec::new(),
+                to: state_text(to),
+            })
         })
         .collect();
     Machine {
-        name: "resource",
-        title: "Resource",
+        name,
+        title,
         transitions,
-    }
-}
-
-fn transition(from: String, event: String, to: String) -> Transition {
-    Transition {
-        from,
-        event,
-        guard: Vec::new(),
-        to,
     }
 }
 
