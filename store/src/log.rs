@@ -3,11 +3,12 @@
 use crate::{
     Action, EventRow, Result, Store,
     heads::{self, DigHead, Head, Lock},
+    resources,
     sql::{self, Columns, Part, args},
 };
 use model::{
     failure::Failure,
-    ids::{ContextId, DigRef, ResourceKey, RowId},
+    ids::{ContextId, DigRef, RowId},
     state::{DigEvent, DigState},
 };
 use sea_orm::ConnectionTrait;
@@ -178,13 +179,7 @@ impl Store {
         rows.iter()
             .map(|row| {
                 let object = match row.text_opt("cluster")? {
-                    Some(_) => Some(ResourceKey {
-                        cluster: row.parsed("cluster")?,
-                        group: row.text("grp")?,
-                        kind: row.text("kind")?,
-                        namespace: row.text("namespace")?,
-                        name: row.text("name")?,
-                    }),
+                    Some(_) => Some(resources::key(row)?),
                     None => None,
                 };
                 Ok(EventRow {

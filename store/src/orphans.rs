@@ -8,7 +8,7 @@ use crate::{
 };
 use model::{
     failure::Failure,
-    ids::{ClusterId, ContextId, DigRef, ResourceKey, RowId},
+    ids::{ClusterId, ContextId, DigRef, RowId},
 };
 use sea_orm::{ConnectionTrait, QueryResult};
 
@@ -39,13 +39,7 @@ pub(crate) fn orphan(row: &QueryResult) -> Result<Orphan> {
         dig_id: row.int_opt("dig")?,
         app: row.text("app")?,
         row: row.int_opt("resource")?.map(|id| id as RowId),
-        key: ResourceKey {
-            cluster: row.parsed("cluster")?,
-            group: row.text("grp")?,
-            kind: row.text("kind")?,
-            namespace: row.text("namespace")?,
-            name: row.text("name")?,
-        },
+        key: resources::key(row)?,
         version: row.text("version")?,
         wave: row.int("wave")? as i32,
         class: resources::class(row.int("shared")?),
@@ -68,6 +62,39 @@ async fn read<C: ConnectionTrait>(
     let sql = format!("{ORPHAN} WHERE {which}");
     let rows = sql::all(db, &sql, values).await?;
     rows.iter().map(orphan).collect()
+}
+
+async fn by_id<C: ConnectionTrait>(db: &C, ids: &[i64]) -> Result<Vec<Orphan>> {
+    let which = "o.id IN (SELECT v.id FROM json_rows($1; id int) AS v) ORDER BY o.id";
+    read(db, which, args![sql::json_list(ids)]).await
+}
+
+fn ids(orphans: &[Orphan]) -> Vec<i64> {
+    orphans.iter().map(|orphan| orphan.id).collect()
+}
+
+/// What a verb on the ledger is about.
+enum Picked {
+    /// These open entries, noted as the answer of the request.
+    Now(Vec<Orphan>),
+    /// The same request was answered with these entries: nothing is to be done again.
+    Before(Vec<Orphan>),
+}
+
+async fn pick<C: ConnectionTrait>(
+    tx: &C,
+    chosen: &OrphanChoice,
+    meta: &RequestMeta,
+) -> Result<Picked> {
+    let before: Option<Vec<i64>> = requests::reserve(tx, meta).await?;
+    if let Some(before) = before {
+        return by_id(tx, &before).await.map(Picked::Before);
+    }
+    let which = format!("{CHOSEN} ORDER BY o.id");
+    let found = read(tx, &which, choice(chosen)).await?;
+    all_found(chosen, &found)?;
+    requests::keep(tx, meta, &ids(&found)).await?;
+    Ok(Picked::Now(found))
 }
 
 /// Entries that the choice names but that are not there.
@@ -101,8 +128,7 @@ impl Store {
 
     /// Entries by number, ended ones too.
     pub async fn orphans_by_id(&self, ids: &[i64]) -> Result<Vec<Orphan>> {
-        let which = "o.id IN (SELECT v.id FROM json_rows($1; id int) AS v) ORDER BY o.id";
-        read(&self.shared.read, which, args![sql::json_list(ids)]).await
+        by_id(&self.shared.read, ids).await
     }
 
     /// Asks for the collection of open entries: the collector deletes them when it is at their
@@ -116,21 +142,15 @@ impl Store {
         meta: &RequestMeta,
     ) -> Result<Vec<Orphan>> {
         transact!(self, tx, {
-            let before: Option<Vec<i64>> = requests::reserve(&tx, meta).await?;
-            if let Some(ids) = before {
-                let which = "o.id IN (SELECT v.id FROM json_rows($1; id int) AS v) ORDER BY o.id";
-                return read(&tx, which, args![sql::json_list(ids)]).await;
-            }
-            let which = format!("{CHOSEN} ORDER BY o.id");
-            let found = read(&tx, &which, choice(chosen)).await?;
-            all_found(chosen, &found)?;
-            let ids: Vec<i64> = found.iter().map(|orphan| orphan.id).collect();
-            requests::keep(&tx, meta, &ids).await?;
+            let found = match pick(&tx, chosen, meta).await? {
+                Picked::Now(found) => found,
+                Picked::Before(found) => return Ok(found),
+            };
             sql::run(
                 &tx,
                 "UPDATE orphan SET wanted_ms = now_ms(), tried_ms = NULL, outcome = NULL \
                  WHERE id IN (SELECT v.id FROM json_rows($1; id int) AS v)",
-                args![sql::json_list(&ids)],
+                args![sql::json_list(ids(&found))],
             )
             .await?;
             Ok(found)
@@ -148,21 +168,15 @@ impl Store {
         meta: &RequestMeta,
     ) -> Result<Vec<Orphan>> {
         transact!(self, tx, {
-            let before: Option<Vec<i64>> = requests::reserve(&tx, meta).await?;
-            if let Some(ids) = before {
-                let which = "o.id IN (SELECT v.id FROM json_rows($1; id int) AS v) ORDER BY o.id";
-                return read(&tx, which, args![sql::json_list(ids)]).await;
-            }
-            let which = format!("{CHOSEN} ORDER BY o.id");
-            let found = read(&tx, &which, choice(chosen)).await?;
-            all_found(chosen, &found)?;
-            let ids: Vec<i64> = found.iter().map(|orphan| orphan.id).collect();
-            requests::keep(&tx, meta, &ids).await?;
+            let found = match pick(&tx, chosen, meta).await? {
+                Picked::Now(found) => found,
+                Picked::Before(found) => return Ok(found),
+            };
             sql::run(
                 &tx,
                 "UPDATE orphan SET ended_ms = now_ms(), forgotten = 1, outcome = $2 \
                  WHERE id IN (SELECT v.id FROM json_rows($1; id int) AS v)",
-                args![sql::json_list(&ids), format!("forgotten: {reason}")],
+                args![sql::json_list(ids(&found)), format!("forgotten: {reason}")],
             )
             .await?;
             let lines: Vec<Line> = found

@@ -21,19 +21,23 @@ pub(crate) const ROW: &str = "r.context, r.id, r.app, r.cluster, r.grp, r.versio
     r.attempts, r.since_ms, r.failing_since_ms, r.next_attempt_ms, r.error_code, \
     r.error_message, r.blocked_by, r.kept, r.preexisting_uid, r.uid";
 
+pub(crate) fn key(row: &QueryResult) -> Result<ResourceKey> {
+    Ok(ResourceKey {
+        cluster: row.parsed("cluster")?,
+        group: row.text("grp")?,
+        kind: row.text("kind")?,
+        namespace: row.text("namespace")?,
+        name: row.text("name")?,
+    })
+}
+
 pub(crate) fn row(row: &QueryResult) -> Result<Row> {
     let goal = row.parsed("goal")?;
     Ok(Row {
         context: ContextId(row.text("context")?),
         id: row.int("id")? as RowId,
         app: row.text("app")?,
-        key: ResourceKey {
-            cluster: row.parsed("cluster")?,
-            group: row.text("grp")?,
-            kind: row.text("kind")?,
-            namespace: row.text("namespace")?,
-            name: row.text("name")?,
-        },
+        key: key(row)?,
         version: row.text("version")?,
         wave: row.int("wave")? as i32,
         class: class(row.int("shared")?),
