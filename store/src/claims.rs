@@ -13,7 +13,7 @@ use model::{
     row::Row,
     state::Goal,
 };
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::{ConnectionTrait, DbBackend, QueryResult};
 
 /// Prepares the claims of some rows of a staged plan (numbers from–to). Nobody minds them: who
 /// holds a claim is a context, and there is none yet.
@@ -82,11 +82,7 @@ pub(crate) async fn take<C: ConnectionTrait>(db: &C, context: &ContextId) -> Res
     )
     .await?;
     if let Some(row) = taken {
-        return Err(refused(
-            object(&row.text("key")?),
-            held_by(&row.text("project")?, &row.text("name")?),
-            "OBJECT_CLAIMED",
-        ));
+        return Err(claimed(&row)?);
     }
     let leaving = sql::one(
         db,
@@ -167,12 +163,14 @@ fn object(key: &str) -> String {
     }
 }
 
-fn held_by(project: &str, name: &str) -> String {
-    let group = format!("{project}/{name}");
-    format!(
+/// Another context holds the object.
+fn claimed(row: &QueryResult) -> Result<StoreError> {
+    let group = format!("{}/{}", row.text("project")?, row.text("name")?);
+    let cause = format!(
         "belongs to deployment intent group {group}, which is not terminated; \
          terminate {group}, or leave the object out of one of them"
-    )
+    );
+    Ok(refused(object(&row.text("key")?), cause, "OBJECT_CLAIMED"))
 }
 
 fn refused(object: String, cause: String, reason: &'static str) -> StoreError {
@@ -211,11 +209,7 @@ impl Store {
             )
             .await?;
             if let Some(row) = taken {
-                return Err(refused(
-                    object(&row.text("key")?),
-                    held_by(&row.text("project")?, &row.text("name")?),
-                    "OBJECT_CLAIMED",
-                ));
+                return Err(claimed(&row)?);
             }
         }
         Ok(())

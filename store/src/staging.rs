@@ -177,20 +177,13 @@ impl Store {
 
 async fn unstage<C: sea_orm::ConnectionTrait>(db: &C, context: &str) -> Result<()> {
     claims::unstage(db, context).await?;
-    sql::run(
-        db,
-        "DELETE FROM resource WHERE context = $1 \
-         AND NOT EXISTS (SELECT 1 FROM context c WHERE c.id = $1)",
-        args![context],
-    )
-    .await?;
-    sql::run(
-        db,
-        "DELETE FROM readiness WHERE context = $1 \
-         AND NOT EXISTS (SELECT 1 FROM context c WHERE c.id = $1)",
-        args![context],
-    )
-    .await?;
+    for table in ["resource", "readiness"] {
+        let sql = format!(
+            "DELETE FROM {table} WHERE context = $1 \
+             AND NOT EXISTS (SELECT 1 FROM context c WHERE c.id = $1)"
+        );
+        sql::run(db, &sql, args![context]).await?;
+    }
     let sql = "DELETE FROM staged WHERE context = $1";
     sql::run(db, sql, args![context]).await?;
     Ok(())
