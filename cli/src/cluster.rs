@@ -43,17 +43,12 @@ async fn check(session: &mut Session, arguments: &Check) -> Result<(), Fault> {
     let client = session.documents().await?;
     let mut found: Vec<CheckClusterResponse> = Vec::new();
     {
-        let session = &*session;
+        let (session, client) = (&*session, &client);
         let mut looks = stream::iter(names.iter().map(|name| {
-            let call = {
-                let client = client.clone();
-                move || {
-                    let mut client = client.clone();
-                    let request = CheckClusterRequest { id: name.clone() };
-                    async move { client.check_cluster(request).await }
-                }
-            };
-            session.call(call)
+            let request = CheckClusterRequest { id: name.clone() };
+            session.call(client, request, async |mut client, request| {
+                client.check_cluster(request).await
+            })
         }))
         .buffered(AT_ONCE);
         while let Some(look) = looks.next().await {

@@ -63,14 +63,12 @@ async fn delete(
                 request_id,
                 validate_only,
             };
-            let call = || {
-                let (mut client, request) = (client.clone(), request.clone());
-                async move { client.delete_cluster(request).await }
-            };
-            (
-                format!("cluster/{name}"),
-                session.call(call).await.map(drop),
-            )
+            let answer = session
+                .call(&client, request, async |mut client, request| {
+                    client.delete_cluster(request).await
+                })
+                .await;
+            (format!("cluster/{name}"), answer.map(drop))
         }
         Kind::App => {
             let app = AppName::parse(name, &session.global.project)?;
@@ -87,11 +85,12 @@ async fn delete(
                 request_id,
                 validate_only,
             };
-            let call = || {
-                let (mut client, request) = (client.clone(), request.clone());
-                async move { client.delete_composite_app(request).await }
-            };
-            (shown, session.call(call).await.map(drop))
+            let answer = session
+                .call(&client, request, async |mut client, request| {
+                    client.delete_composite_app(request).await
+                })
+                .await;
+            (shown, answer.map(drop))
         }
         Kind::Dig => {
             let dig = session.dig(name)?;
@@ -102,11 +101,12 @@ async fn delete(
                 request_id,
                 validate_only,
             };
-            let call = || {
-                let (mut client, request) = (client.clone(), request.clone());
-                async move { client.delete_deployment_intent_group(request).await }
-            };
-            (shown, session.call(call).await.map(drop))
+            let answer = session
+                .call(&client, request, async |mut client, request| {
+                    client.delete_deployment_intent_group(request).await
+                })
+                .await;
+            (shown, answer.map(drop))
         }
     })
 }

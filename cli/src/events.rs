@@ -67,12 +67,10 @@ async fn open(
     request: ListEventsRequest,
 ) -> Result<Streaming<ListEventsResponse>, Fault> {
     let client = session.lifecycles().await?;
-    let call = || {
-        let (mut client, request) = (client.clone(), request.clone());
-        async move { client.list_events(request).await }
-    };
     session
-        .call(call)
+        .call(&client, request, async |mut client, request| {
+            client.list_events(request).await
+        })
         .await
         .map_err(|fault| kinds::look_around(fault, session, Kind::Dig))
 }

@@ -39,11 +39,11 @@ pub async fn list(
                     page_size: 1000,
                     page_token,
                 };
-                let call = || {
-                    let (mut client, request) = (client.clone(), request.clone());
-                    async move { client.list_clusters(request).await }
-                };
-                let page = session.call(call).await?;
+                let page = session
+                    .call(&client, request, async |mut client, request| {
+                        client.list_clusters(request).await
+                    })
+                    .await?;
                 result
                     .things
                     .extend(page.clusters.into_iter().map(Thing::Cluster));
@@ -73,11 +73,11 @@ pub async fn list(
                     page_size: 1000,
                     page_token,
                 };
-                let call = || {
-                    let (mut client, request) = (client.clone(), request.clone());
-                    async move { client.list_deployment_intent_groups(request).await }
-                };
-                let page = session.call(call).await?;
+                let page = session
+                    .call(&client, request, async |mut client, request| {
+                        client.list_deployment_intent_groups(request).await
+                    })
+                    .await?;
                 result
                     .things
                     .extend(page.deployment_intent_groups.into_iter().map(Thing::Dig));
@@ -98,29 +98,27 @@ async fn apps_page(
     client: &Documents,
     request: v1::ListCompositeAppsRequest,
 ) -> Result<v1::ListCompositeAppsResponse, Fault> {
-    let call = || {
-        let (mut client, request) = (client.clone(), request.clone());
-        async move { client.list_composite_apps(request).await }
-    };
-    session.call(call).await
+    session
+        .call(client, request, async |mut client, request| {
+            client.list_composite_apps(request).await
+        })
+        .await
 }
 
 /// What has this name: one thing, or every version of an app whose version is not given.
 pub async fn named(session: &mut Session, kind: Kind, name: &str) -> Result<Vec<Thing>, Fault> {
     let client = session.documents().await?;
-    match kind {
+    let found = match kind {
         Kind::Cluster => {
             let request = v1::GetClusterRequest {
                 id: name.to_owned(),
             };
-            let call = || {
-                let (mut client, request) = (client.clone(), request.clone());
-                async move { client.get_cluster(request).await }
-            };
-            let found = session.call(call).await;
-            Ok(vec![Thing::Cluster(
-                found.map_err(|fault| look_around(fault, session, kind))?,
-            )])
+            session
+                .call(&client, request, async |mut client, request| {
+                    client.get_cluster(request).await
+                })
+                .await
+                .map(Thing::Cluster)
         }
         Kind::App => {
             let AppName {
@@ -146,28 +144,27 @@ pub async fn named(session: &mut Session, kind: Kind, name: &str) -> Result<Vec<
                 name,
                 version,
             };
-            let call = || {
-                let (mut client, request) = (client.clone(), request.clone());
-                async move { client.get_composite_app(request).await }
-            };
-            let found = session.call(call).await;
-            Ok(vec![Thing::App(
-                found.map_err(|fault| look_around(fault, session, kind))?,
-            )])
+            session
+                .call(&client, request, async |mut client, request| {
+                    client.get_composite_app(request).await
+                })
+                .await
+                .map(Thing::App)
         }
         Kind::Dig => {
             let DigName { project, name } = session.dig(name)?;
             let request = v1::GetDeploymentIntentGroupRequest { project, name };
-            let call = || {
-                let (mut client, request) = (client.clone(), request.clone());
-                async move { client.get_deployment_intent_group(request).await }
-            };
-            let found = session.call(call).await;
-            Ok(vec![Thing::Dig(
-                found.map_err(|fault| look_around(fault, session, kind))?,
-            )])
+            session
+                .call(&client, request, async |mut client, request| {
+                    client.get_deployment_intent_group(request).await
+                })
+                .await
+                .map(Thing::Dig)
         }
-    }
+    };
+    found
+        .map(|thing| vec![thing])
+        .map_err(|fault| look_around(fault, session, kind))
 }
 
 /// Where a name is unknown, the list of known ones is the next step.

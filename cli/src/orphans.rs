@@ -77,11 +77,11 @@ async fn list(
             page_size: 0,
             page_token,
         };
-        let call = || {
-            let (mut client, request) = (client.clone(), request.clone());
-            async move { client.list_orphans(request).await }
-        };
-        let page = session.call(call).await?;
+        let page = session
+            .call(&client, request, async |mut client, request| {
+                client.list_orphans(request).await
+            })
+            .await?;
         found.extend(page.orphans);
         page_token = page.next_page_token;
         if page_token.is_empty() {
@@ -176,11 +176,11 @@ async fn collect(session: &mut Session, arguments: &CollectOrphans) -> Result<()
         request_id: session.request_id(0),
         wait_seconds: 0,
     };
-    let call = || {
-        let (mut client, request) = (client.clone(), request.clone());
-        async move { client.collect_orphans(request).await }
-    };
-    let answer = session.call(call).await?;
+    let answer = session
+        .call(&client, request, async |mut client, request| {
+            client.collect_orphans(request).await
+        })
+        .await?;
     report(session, &answer.orphans)
 }
 
@@ -259,11 +259,11 @@ async fn forget(session: &mut Session, arguments: &ForgetOrphans) -> Result<(), 
         reason: arguments.reason.clone(),
         request_id: session.request_id(0),
     };
-    let call = || {
-        let (mut client, request) = (client.clone(), request.clone());
-        async move { client.forget_orphans(request).await }
-    };
-    let answer = session.call(call).await?;
+    let answer = session
+        .call(&client, request, async |mut client, request| {
+            client.forget_orphans(request).await
+        })
+        .await?;
     match session.output.format {
         Format::Json | Format::Yaml => {
             let items: Vec<Value> = answer.orphans.iter().map(value).collect();

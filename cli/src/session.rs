@@ -11,7 +11,7 @@ use proto::v1::{
     document_service_client::DocumentServiceClient,
     lifecycle_service_client::LifecycleServiceClient, orphan_service_client::OrphanServiceClient,
 };
-use std::{error::Error, future::Future, io::Read, time::Duration};
+use std::{error::Error, io::Read, time::Duration};
 use tokio::time::Instant;
 use tonic::{
     Code, Request, Status,
@@ -194,14 +194,17 @@ impl Session {
     }
 
     /// Sends one request; again, with the same request id, when the connection breaks before the answer.
-    pub async fn call<T, F>(&self, mut send: impl FnMut() -> F) -> Result<T, Fault>
-    where
-        F: Future<Output = Result<tonic::Response<T>, Status>>,
-    {
+    pub async fn call<C: Clone, Q: Clone, A>(
+        &self,
+        client: &C,
+        request: Q,
+        send: impl AsyncFn(C, Q) -> Result<tonic::Response<A>, Status>,
+    ) -> Result<A, Fault> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let answer = tokio::time::timeout(ANSWER, send()).await.map_err(|_| {
+            let answer = send(client.clone(), request.clone());
+            let answer = tokio::time::timeout(ANSWER, answer).await.map_err(|_| {
                 Fault::new(
                     Exit::TimedOut,
                     "DEADLINE_EXCEEDED",

@@ -112,12 +112,10 @@ async fn open(
         filter: Some(filter),
         view: view.into(),
     };
-    let call = || {
-        let (mut client, request) = (client.clone(), request.clone());
-        async move { client.get_status(request).await }
-    };
     let mut stream = session
-        .call(call)
+        .call(&client, request, async |mut client, request| {
+            client.get_status(request).await
+        })
         .await
         .map_err(|fault| kinds::look_around(fault, session, Kind::Dig))?;
     let first = message(session, &mut stream)

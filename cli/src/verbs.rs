@@ -7,34 +7,30 @@ use crate::{
     names::{DigName, Kind},
     output::Format,
     sentence,
-    session::Session,
+    session::{Connection, Session},
     status,
     wait::{self, Aim},
     words::{self, count},
 };
 use proto::v1::{
     ApproveRequest, ContextState, DigState, InstantiateRequest, LifecycleResponse, RetryRequest,
-    StatusView, StopRequest, TerminateRequest,
+    StatusView, StopRequest, TerminateRequest, lifecycle_service_client::LifecycleServiceClient,
 };
 use serde_json::json;
+use tonic::{Response, Status};
 
 pub async fn approve(session: &mut Session, arguments: &DigVerb) -> Result<(), Fault> {
     let dig = session.dig(&arguments.dig)?;
-    let client = session.lifecycles().await?;
     let request = ApproveRequest {
         project: dig.project.clone(),
         name: dig.name.clone(),
         request_id: session.request_id(0),
         validate_only: arguments.dry_run,
     };
-    let call = || {
-        let (mut client, request) = (client.clone(), request.clone());
-        async move { client.approve(request).await }
-    };
-    let answer = session
-        .call(call)
-        .await
-        .map_err(|fault| kinds::look_around(fault, session, Kind::Dig))?;
+    let answer = send(session, request, async |mut client, request| {
+        client.approve(request).await
+    })
+    .await?;
     let word = if answer.changed {
         "approved"
     } else {
@@ -45,21 +41,16 @@ pub async fn approve(session: &mut Session, arguments: &DigVerb) -> Result<(), F
 
 pub async fn instantiate(session: &mut Session, arguments: &DigVerb) -> Result<(), Fault> {
     let dig = session.dig(&arguments.dig)?;
-    let client = session.lifecycles().await?;
     let request = InstantiateRequest {
         project: dig.project.clone(),
         name: dig.name.clone(),
         request_id: session.request_id(0),
         validate_only: arguments.dry_run,
     };
-    let call = || {
-        let (mut client, request) = (client.clone(), request.clone());
-        async move { client.instantiate(request).await }
-    };
-    let answer = session
-        .call(call)
-        .await
-        .map_err(|fault| kinds::look_around(fault, session, Kind::Dig))?;
+    let answer = send(session, request, async |mut client, request| {
+        client.instantiate(request).await
+    })
+    .await?;
     if session.global.wait && !arguments.dry_run {
         return wait::follow(session, &dig, Aim::Instantiated, &answer.context_id).await;
     }
@@ -76,7 +67,6 @@ pub async fn terminate(session: &mut Session, arguments: &Terminate) -> Result<(
     if session.output.asks() && !arguments.yes && !arguments.verb.dry_run {
         confirm(session, &dig, &arguments.abandon).await?;
     }
-    let client = session.lifecycles().await?;
     let request = TerminateRequest {
         project: dig.project.clone(),
         name: dig.name.clone(),
@@ -84,14 +74,10 @@ pub async fn terminate(session: &mut Session, arguments: &Terminate) -> Result<(
         validate_only: arguments.verb.dry_run,
         abandon: arguments.abandon.clone(),
     };
-    let call = || {
-        let (mut client, request) = (client.clone(), request.clone());
-        async move { client.terminate(request).await }
-    };
-    let answer = session
-        .call(call)
-        .await
-        .map_err(|fault| kinds::look_around(fault, session, Kind::Dig))?;
+    let answer = send(session, request, async |mut client, request| {
+        client.terminate(request).await
+    })
+    .await?;
     if session.global.wait && !arguments.verb.dry_run {
         return wait::follow(session, &dig, Aim::Terminated, &answer.context_id).await;
     }
@@ -105,41 +91,31 @@ pub async fn terminate(session: &mut Session, arguments: &Terminate) -> Result<(
 
 pub async fn stop(session: &mut Session, arguments: &DigVerb) -> Result<(), Fault> {
     let dig = session.dig(&arguments.dig)?;
-    let client = session.lifecycles().await?;
     let request = StopRequest {
         project: dig.project.clone(),
         name: dig.name.clone(),
         request_id: session.request_id(0),
         validate_only: arguments.dry_run,
     };
-    let call = || {
-        let (mut client, request) = (client.clone(), request.clone());
-        async move { client.stop(request).await }
-    };
-    let answer = session
-        .call(call)
-        .await
-        .map_err(|fault| kinds::look_around(fault, session, Kind::Dig))?;
+    let answer = send(session, request, async |mut client, request| {
+        client.stop(request).await
+    })
+    .await?;
     answered(session, &dig, &answer, "stopped", arguments.dry_run)
 }
 
 pub async fn retry(session: &mut Session, arguments: &DigVerb) -> Result<(), Fault> {
     let dig = session.dig(&arguments.dig)?;
-    let client = session.lifecycles().await?;
     let request = RetryRequest {
         project: dig.project.clone(),
         name: dig.name.clone(),
         request_id: session.request_id(0),
         validate_only: arguments.dry_run,
     };
-    let call = || {
-        let (mut client, request) = (client.clone(), request.clone());
-        async move { client.retry(request).await }
-    };
-    let answer = session
-        .call(call)
-        .await
-        .map_err(|fault| kinds::look_around(fault, session, Kind::Dig))?;
+    let answer = send(session, request, async |mut client, request| {
+        client.retry(request).await
+    })
+    .await?;
     if session.global.wait && !arguments.dry_run {
         let aim = match answer.state() {
             DigState::Terminated => Aim::Terminated,
@@ -148,6 +124,21 @@ pub async fn retry(session: &mut Session, arguments: &DigVerb) -> Result<(), Fau
         return wait::follow(session, &dig, aim, &answer.context_id).await;
     }
     answered(session, &dig, &answer, "retry accepted", arguments.dry_run)
+}
+
+async fn send<Q: Clone>(
+    session: &mut Session,
+    request: Q,
+    verb: impl AsyncFn(
+        LifecycleServiceClient<Connection>,
+        Q,
+    ) -> Result<Response<LifecycleResponse>, Status>,
+) -> Result<LifecycleResponse, Fault> {
+    let client = session.lifecycles().await?;
+    session
+        .call(&client, request, verb)
+        .await
+        .map_err(|fault| kinds::look_around(fault, session, Kind::Dig))
 }
 
 /// Says what would be deleted, and asks.
