@@ -1,6 +1,6 @@
 //! Large contexts: slices, lane by lane.
 
-use super::{app, play};
+use crate::play::{app, play};
 use model::{ids::RowId, plan::Slice, state::Goal};
 use workflows::{
     contract::SliceOutcome,
