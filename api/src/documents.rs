@@ -37,6 +37,22 @@ fn delete_hash(kind: &str, name: &str) -> String {
     hex(&Sha256::digest(format!("delete\0{kind}\0{name}")))
 }
 
+/// What a create or an update brings; the six requests have the same fields.
+macro_rules! one {
+    ($kind:literal, $request:ident, $project:expr) => {{
+        let actor = auth::actor(&$request);
+        let $request = $request.into_inner();
+        One::new(
+            $kind,
+            $request.document,
+            $project,
+            $request.request_id,
+            $request.validate_only,
+            actor,
+        )?
+    }};
+}
+
 #[tonic::async_trait]
 impl DocumentService for Documents {
     async fn apply(
@@ -61,40 +77,18 @@ impl DocumentService for Documents {
         &self,
         request: Request<v1::CreateClusterRequest>,
     ) -> Answer<v1::Cluster> {
-        let actor = auth::actor(&request);
-        let request = request.into_inner();
-        let one = One::new(
-            "Cluster",
-            request.document,
-            "",
-            request.request_id,
-            request.validate_only,
-            actor,
-        )?;
-        Ok(Response::new(
-            self.cluster_of(one.store(self.core.store()?, Exists::No).await?)
-                .await?,
-        ))
+        let one = one!("Cluster", request, "");
+        let written = one.store(self.core.store()?, Exists::No).await?;
+        Ok(Response::new(self.cluster_of(written).await?))
     }
 
     async fn update_cluster(
         &self,
         request: Request<v1::UpdateClusterRequest>,
     ) -> Answer<v1::Cluster> {
-        let actor = auth::actor(&request);
-        let request = request.into_inner();
-        let one = One::new(
-            "Cluster",
-            request.document,
-            "",
-            request.request_id,
-            request.validate_only,
-            actor,
-        )?;
-        Ok(Response::new(
-            self.cluster_of(one.store(self.core.store()?, Exists::Yes).await?)
-                .await?,
-        ))
+        let one = one!("Cluster", request, "");
+        let written = one.store(self.core.store()?, Exists::Yes).await?;
+        Ok(Response::new(self.cluster_of(written).await?))
     }
 
     async fn get_cluster(&self, request: Request<v1::GetClusterRequest>) -> Answer<v1::Cluster> {
@@ -174,40 +168,18 @@ impl DocumentService for Documents {
         &self,
         request: Request<v1::CreateCompositeAppRequest>,
     ) -> Answer<v1::CompositeApp> {
-        let actor = auth::actor(&request);
-        let request = request.into_inner();
-        let one = One::new(
-            "CompositeApp",
-            request.document,
-            &request.project,
-            request.request_id,
-            request.validate_only,
-            actor,
-        )?;
-        Ok(Response::new(
-            self.app_of(one.store(self.core.store()?, Exists::No).await?)
-                .await?,
-        ))
+        let one = one!("CompositeApp", request, &request.project);
+        let written = one.store(self.core.store()?, Exists::No).await?;
+        Ok(Response::new(self.app_of(written).await?))
     }
 
     async fn update_composite_app(
         &self,
         request: Request<v1::UpdateCompositeAppRequest>,
     ) -> Answer<v1::CompositeApp> {
-        let actor = auth::actor(&request);
-        let request = request.into_inner();
-        let one = One::new(
-            "CompositeApp",
-            request.document,
-            &request.project,
-            request.request_id,
-            request.validate_only,
-            actor,
-        )?;
-        Ok(Response::new(
-            self.app_of(one.store(self.core.store()?, Exists::Yes).await?)
-                .await?,
-        ))
+        let one = one!("CompositeApp", request, &request.project);
+        let written = one.store(self.core.store()?, Exists::Yes).await?;
+        Ok(Response::new(self.app_of(written).await?))
     }
 
     async fn get_composite_app(
@@ -282,40 +254,18 @@ impl DocumentService for Documents {
         &self,
         request: Request<v1::CreateDeploymentIntentGroupRequest>,
     ) -> Answer<v1::DeploymentIntentGroup> {
-        let actor = auth::actor(&request);
-        let request = request.into_inner();
-        let one = One::new(
-            "DeploymentIntentGroup",
-            request.document,
-            &request.project,
-            request.request_id,
-            request.validate_only,
-            actor,
-        )?;
-        Ok(Response::new(
-            self.dig_of(one.store(self.core.store()?, Exists::No).await?)
-                .await?,
-        ))
+        let one = one!("DeploymentIntentGroup", request, &request.project);
+        let written = one.store(self.core.store()?, Exists::No).await?;
+        Ok(Response::new(self.dig_of(written).await?))
     }
 
     async fn update_deployment_intent_group(
         &self,
         request: Request<v1::UpdateDeploymentIntentGroupRequest>,
     ) -> Answer<v1::DeploymentIntentGroup> {
-        let actor = auth::actor(&request);
-        let request = request.into_inner();
-        let one = One::new(
-            "DeploymentIntentGroup",
-            request.document,
-            &request.project,
-            request.request_id,
-            request.validate_only,
-            actor,
-        )?;
-        Ok(Response::new(
-            self.dig_of(one.store(self.core.store()?, Exists::Yes).await?)
-                .await?,
-        ))
+        let one = one!("DeploymentIntentGroup", request, &request.project);
+        let written = one.store(self.core.store()?, Exists::Yes).await?;
+        Ok(Response::new(self.dig_of(written).await?))
     }
 
     async fn get_deployment_intent_group(
