@@ -51,6 +51,18 @@ pub fn config_map(name: &str) -> String {
     format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{a: b}}\n---\n")
 }
 
+/// Waits for a condition; a minute is far more than an honest test needs.
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let reached = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), reached)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"));
+}
+
 impl Bed {
     /// An approved DIG of these apps on every one of `clusters` sandbox clusters.
     pub async fn new(clusters: usize, apps: &[(&str, &str)], policy: Policy) -> Self {

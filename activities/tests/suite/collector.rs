@@ -1,6 +1,6 @@
 //! Abandoned clusters, the orphan ledger, and the collector.
 
-use super::bed::{Bed, cluster};
+use super::bed::{Bed, cluster, until};
 use model::{
     document::Policy,
     ids::ContextId,
@@ -67,9 +67,7 @@ async fn an_object_that_arrives_after_terminated_is_collected() {
     assert!(!there(&bed, "c1", "mine").await, "it came too early");
     let due = bed.store.collect_due(10).await.unwrap();
     assert_eq!(due, [cluster("c1")]);
-    while !there(&bed, "c1", "mine").await {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    until("it arrives", async || there(&bed, "c1", "mine").await).await;
     let collected = collect(&bed, "c1").await;
     assert_eq!((collected.late, collected.reported), (1, 0));
     assert!(!there(&bed, "c1", "mine").await);
@@ -174,10 +172,11 @@ async fn an_abandoned_cluster_leaves_a_ledger_that_is_collected_or_forgotten() {
         .await;
     assert_eq!(forgotten.unwrap().len(), 1);
     let mut over = 0;
-    while over < 2 {
+    until("both entries are over", async || {
         over += collect(&bed, "c2").await.over;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+        over >= 2
+    })
+    .await;
     assert!(bed.object("c2", SHOP).await.is_none());
     assert!(
         there(&bed, "c2", "mine").await,
@@ -235,9 +234,7 @@ async fn a_delete_in_flight_when_its_cluster_is_abandoned_changes_nothing_that_w
     let step = bed.step("c1", &[row]).await;
     let activities = bed.activities.clone();
     let flying = tokio::spawn(async move { activities.run_delete(step).await });
-    while bed.row("mine").await.attempts == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("it is sent", async || bed.row("mine").await.attempts > 0).await;
     bed.abandon(&["c1"]).await.unwrap();
     flying.await.unwrap().unwrap();
     let mine = bed.row("mine").await;
