@@ -5,6 +5,7 @@ use model::{
     failure::{Certainty, Failure},
     ids::{ClusterId, ContextId, DigRef, Fence, ResourceKey, RowId},
     plan::{Class, Plan, PlanApp, PlanManifest, PlanRow},
+    row::Row,
     state::{ContextState, Goal},
 };
 use store::{
@@ -175,6 +176,111 @@ pub async fn instantiate_again(store: &Store, name: &str, rows: &[&str]) -> (Con
 
 pub async fn begin(store: &Store, context: &ContextId) -> Fence {
     store.begin(context, "run").await.unwrap().unwrap().fence
+}
+
+/// A life of a DIG, under the fence of whoever drives it now.
+pub struct Life<'a> {
+    store: &'a Store,
+    id: DigRef,
+    pub context: ContextId,
+    pub accepted: Accepted,
+    pub fence: Fence,
+}
+
+impl<'a> Life<'a> {
+    /// Accepted, and not begun yet.
+    pub async fn new(store: &'a Store, name: &str, rows: &[&str]) -> Self {
+        let (context, accepted) = instantiate(store, name, rows).await;
+        Self {
+            store,
+            id: dig_ref(name),
+            context,
+            fence: accepted.fence.unwrap(),
+            accepted,
+        }
+    }
+
+    pub async fn begun(store: &'a Store, name: &str, rows: &[&str]) -> Self {
+        let mut life = Self::new(store, name, rows).await;
+        life.begin().await;
+        life
+    }
+
+    pub async fn begin(&mut self) {
+        self.begin_as("run").await;
+    }
+
+    pub async fn begin_as(&mut self, run: &str) {
+        let begun = self.store.begin(&self.context, run).await.unwrap();
+        self.fence = begun.unwrap().fence;
+    }
+
+    pub async fn terminate(&self) -> Accepted {
+        let accepted = self.store.accept_terminate(&self.id, &meta()).await;
+        accepted.unwrap()
+    }
+
+    pub async fn open(&self, goal: Goal, row: RowId) -> Vec<Opened> {
+        self.store
+            .open_attempts(&self.context, self.fence, goal, &[row], 1_000)
+            .await
+            .unwrap()
+    }
+
+    pub async fn go(&self, goal: Goal, row: RowId) -> i64 {
+        go(self.store, &self.context, self.fence, goal, row).await
+    }
+
+    pub async fn close(&self, closes: Vec<Close>) {
+        self.store
+            .close_attempts(&self.context, self.fence, closes)
+            .await
+            .unwrap();
+    }
+
+    pub async fn send(&self, goal: Goal, row: RowId, certainty: Certainty, result: Closed) {
+        let (context, fence) = (&self.context, self.fence);
+        send(self.store, context, fence, goal, row, certainty, result).await;
+    }
+
+    pub async fn applied(&self, row: RowId) {
+        self.send(Goal::Apply, row, Certainty::Definite, Closed::Applied)
+            .await;
+    }
+
+    pub async fn gone(&self, row: RowId) {
+        self.send(Goal::Delete, row, Certainty::Definite, Closed::Gone)
+            .await;
+    }
+
+    pub async fn permit(&self) -> PermitRow {
+        self.store.permit(&self.context, self.fence).await.unwrap()
+    }
+
+    pub async fn prove(&self) {
+        prove(self.store, &self.context, self.fence).await;
+    }
+
+    pub async fn settle(&self) -> SettleRow {
+        self.store.settle(&self.context, self.fence).await.unwrap()
+    }
+
+    pub async fn drive(&self) -> ContextState {
+        drive(self.store, &self.context).await
+    }
+
+    pub async fn state(&self) -> ContextState {
+        self.store.context(&self.context).await.unwrap().state
+    }
+
+    pub async fn states(&self, rows: usize) -> Vec<String> {
+        states(self.store, &self.context, rows).await
+    }
+
+    pub async fn row(&self, row: RowId) -> Row {
+        let mut rows = self.store.rows(&self.context, &[row]).await.unwrap();
+        rows.remove(0)
+    }
 }
 
 /// Opens one row and expects to be told to send.

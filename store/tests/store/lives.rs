@@ -3,8 +3,8 @@
 use crate::{
     bed::{self, Bed},
     fixture::{
-        begin, close, dig_ref, drive, go, instantiate, instantiate_again, log_is_legal, meta,
-        prove, request, send, states,
+        Life, close, dig_ref, drive, go, instantiate, instantiate_again, log_is_legal, meta,
+        request,
     },
 };
 use model::{
@@ -31,275 +31,194 @@ on_both!(
 async fn a_life_with_every_step_twice(bed: &Bed) {
     let store = &bed.store;
     let rows = ["/c1/NS", "a/c1/x", "a/c1/y", "b/c2/x"];
-    let (context, accepted) = instantiate(store, "d", &rows).await;
-    assert_eq!(accepted.state, DigState::Instantiated);
-    assert_eq!(drive(store, &context).await, ContextState::Instantiated);
-    assert_eq!(states(store, &context, 4).await, ["Applied"; 4]);
-    assert!(store.begin(&context, "run").await.unwrap().is_none());
-    let first = store
-        .accept_terminate(&dig_ref("d"), &meta())
-        .await
-        .unwrap();
-    let second = store
-        .accept_terminate(&dig_ref("d"), &meta())
-        .await
-        .unwrap();
+    let life = Life::new(store, "d", &rows).await;
+    assert_eq!(life.accepted.state, DigState::Instantiated);
+    assert_eq!(life.drive().await, ContextState::Instantiated);
+    assert_eq!(life.states(4).await, ["Applied"; 4]);
+    assert!(store.begin(&life.context, "run").await.unwrap().is_none());
+    let first = life.terminate().await;
+    let second = life.terminate().await;
     assert!(first.changed && !second.changed);
     assert_eq!(first.fence, second.fence);
-    assert_eq!(drive(store, &context).await, ContextState::Terminated);
-    assert_eq!(states(store, &context, 4).await, ["Deleted"; 4]);
+    assert_eq!(life.drive().await, ContextState::Terminated);
+    assert_eq!(life.states(4).await, ["Deleted"; 4]);
     assert!(bed.sql("SELECT key FROM claim").await.is_empty());
     assert!(bed.sql("SELECT id FROM attempt").await.is_empty());
     let refused = store.accept_terminate(&dig_ref("d"), &meta()).await;
     assert!(matches!(refused, Err(StoreError::WrongState { .. })));
     let (second, _) = instantiate_again(store, "d", &rows).await;
-    assert_ne!(context, second);
+    assert_ne!(life.context, second);
     assert_eq!(drive(store, &second).await, ContextState::Instantiated);
     log_is_legal(store, &dig_ref("d")).await;
 }
 
 async fn terminate_before_anything_was_sent_contacts_nobody(bed: &Bed) {
     let store = &bed.store;
-    let (context, _) = instantiate(store, "d", &["a/c1/x", "a/c1/y"]).await;
-    let fence = begin(store, &context).await;
-    send(
-        store,
-        &context,
-        fence,
-        Goal::Apply,
-        1,
-        Definite,
-        Closed::Applied,
-    )
-    .await;
-    store
-        .accept_terminate(&dig_ref("d"), &meta())
-        .await
-        .unwrap();
-    let state = store.context(&context).await.unwrap().state;
+    let mut life = Life::begun(store, "d", &["a/c1/x", "a/c1/y"]).await;
+    life.applied(1).await;
+    life.terminate().await;
+    let state = life.state().await;
     assert_eq!(state, ContextState::PreTerminate);
-    let fence = begin(store, &context).await;
-    let granted = store.permit(&context, fence).await.unwrap();
+    life.begin().await;
+    let granted = life.permit().await;
     assert_eq!(granted, PermitRow::Granted);
-    assert_eq!(
-        states(store, &context, 2).await,
-        ["Deleted", "Pending(Delete)"]
-    );
-    assert_eq!(drive(store, &context).await, ContextState::Terminated);
+    assert_eq!(life.states(2).await, ["Deleted", "Pending(Delete)"]);
+    assert_eq!(life.drive().await, ContextState::Terminated);
     log_is_legal(store, &dig_ref("d")).await;
 }
 
 async fn an_old_fence_opens_nothing(bed: &Bed) {
     let store = &bed.store;
-    let (context, accepted) = instantiate(store, "d", &["a/c1/x"]).await;
-    let old = accepted.fence.unwrap();
-    let fence = begin(store, &context).await;
+    let mut life = Life::new(store, "d", &["a/c1/x"]).await;
+    let old = life.fence;
+    life.begin().await;
+    let fence = life.fence;
     assert_ne!(old, fence, "a run takes a fence of its own");
-    let other_run = store.begin(&context, "other").await.unwrap().unwrap();
-    assert_ne!(other_run.fence, fence);
+    life.begin_as("other").await;
+    assert_ne!(life.fence, fence);
     for (stale, goal) in [
         (old, Goal::Apply),
         (fence, Goal::Apply),
-        (other_run.fence, Goal::Delete),
+        (life.fence, Goal::Delete),
         (Fence(i64::MAX), Goal::Apply),
     ] {
         let opened = store
-            .open_attempts(&context, stale, goal, &[0], 1_000)
+            .open_attempts(&life.context, stale, goal, &[0], 1_000)
             .await
             .unwrap();
         assert!(matches!(opened[..], [Opened::Superseded]), "{opened:?}");
         assert!(
             store
-                .outline(&context, stale, goal, None)
+                .outline(&life.context, stale, goal, None)
                 .await
                 .unwrap()
                 .is_none()
         );
     }
-    let now = other_run.fence;
-    let attempt = go(store, &context, now, Goal::Apply, 0).await;
-    store
-        .accept_terminate(&dig_ref("d"), &meta())
-        .await
-        .unwrap();
-    let opened = store
-        .open_attempts(&context, now, Goal::Apply, &[0], 1_000)
-        .await
-        .unwrap();
+    let attempt = life.go(Goal::Apply, 0).await;
+    life.terminate().await;
+    let opened = life.open(Goal::Apply, 0).await;
     assert!(matches!(opened[..], [Opened::Superseded]));
     // The outcome of what was sent before is a fact, but no state.
     let mut closes = close(attempt, 0, Definite, Closed::Applied);
     closes[0].uid = Some("u".into());
-    store.close_attempts(&context, now, closes).await.unwrap();
-    let row = &store.rows(&context, &[0]).await.unwrap()[0];
+    life.close(closes).await;
+    let row = life.row(0).await;
     assert_eq!(row.state.to_string(), "Pending(Apply)");
     assert_eq!((row.uid.as_deref(), row.sent), (Some("u"), 1));
 }
 
 async fn terminated_needs_a_proof_on_every_cluster_under_the_fence_of_now(bed: &Bed) {
     let store = &bed.store;
-    let (context, _) = instantiate(store, "d", &["a/c1/x", "a/c2/x", "a/c3/x"]).await;
-    store
-        .accept_terminate(&dig_ref("d"), &meta())
-        .await
-        .unwrap();
-    let old = begin(store, &context).await;
-    store.permit(&context, old).await.unwrap();
-    assert_eq!(states(store, &context, 3).await, ["Deleted"; 3]);
-    assert_eq!(
-        store.settle(&context, old).await.unwrap(),
-        SettleRow::Unfinished
-    );
-    store.record_proof(&context, old, 0, 2).await.unwrap();
+    let mut life = Life::new(store, "d", &["a/c1/x", "a/c2/x", "a/c3/x"]).await;
+    life.terminate().await;
+    life.begin().await;
+    let old = life.fence;
+    life.permit().await;
+    assert_eq!(life.states(3).await, ["Deleted"; 3]);
+    assert_eq!(life.settle().await, SettleRow::Unfinished);
+    store.record_proof(&life.context, old, 0, 2).await.unwrap();
     // A new run takes a new fence, under which nothing was proven yet.
-    let fence = store.begin(&context, "next").await.unwrap().unwrap().fence;
-    store.record_proof(&context, old, 2, 2).await.unwrap();
+    life.begin_as("next").await;
+    store.record_proof(&life.context, old, 2, 2).await.unwrap();
     // Not from its beginning on, with a gap, not to its end.
     for (offset, count) in [(2, 2), (0, 1), (2, 2)] {
         store
-            .record_proof(&context, fence, offset, count)
+            .record_proof(&life.context, life.fence, offset, count)
             .await
             .unwrap();
-        let settled = store.settle(&context, fence).await.unwrap();
+        let settled = life.settle().await;
         assert_eq!(settled, SettleRow::Unfinished, "{offset} {count}");
     }
-    store.record_proof(&context, fence, 1, 2).await.unwrap();
+    store
+        .record_proof(&life.context, life.fence, 1, 2)
+        .await
+        .unwrap();
     // What was found again takes the proof along.
     let found = store::FoundAgain {
-        key: store.rows(&context, &[0]).await.unwrap()[0].key.clone(),
+        key: life.row(0).await.key,
         uid: "u".into(),
     };
     store
-        .found_again(&context, fence, vec![found])
+        .found_again(&life.context, life.fence, vec![found])
         .await
         .unwrap();
-    send(
-        store,
-        &context,
-        fence,
-        Goal::Delete,
-        0,
-        Definite,
-        Closed::Gone,
-    )
-    .await;
-    assert_eq!(
-        store.settle(&context, fence).await.unwrap(),
-        SettleRow::Unfinished
-    );
-    prove(store, &context, fence).await;
-    let settled = store.settle(&context, fence).await.unwrap();
+    life.gone(0).await;
+    assert_eq!(life.settle().await, SettleRow::Unfinished);
+    life.prove().await;
+    let settled = life.settle().await;
     assert_eq!(settled, SettleRow::Settled(ContextState::Terminated));
 }
 
 async fn settle_after_the_goal_moved_changes_nothing(bed: &Bed) {
-    let store = &bed.store;
-    let (context, _) = instantiate(store, "d", &["a/c1/x"]).await;
-    let fence = begin(store, &context).await;
-    let unfinished = store.settle(&context, fence).await.unwrap();
+    let mut life = Life::begun(&bed.store, "d", &["a/c1/x"]).await;
+    let unfinished = life.settle().await;
     assert_eq!(unfinished, SettleRow::Unfinished);
-    send(
-        store,
-        &context,
-        fence,
-        Goal::Apply,
-        0,
-        Definite,
-        Closed::Applied,
-    )
-    .await;
-    store
-        .accept_terminate(&dig_ref("d"), &meta())
-        .await
-        .unwrap();
-    assert_eq!(
-        store.settle(&context, fence).await.unwrap(),
-        SettleRow::Moved
-    );
-    let fence = begin(store, &context).await;
-    let unfinished = store.settle(&context, fence).await.unwrap();
+    life.applied(0).await;
+    life.terminate().await;
+    assert_eq!(life.settle().await, SettleRow::Moved);
+    life.begin().await;
+    let unfinished = life.settle().await;
     assert_eq!(
         unfinished,
         SettleRow::Unfinished,
         "PreTerminate does not settle"
     );
-    let state = store.context(&context).await.unwrap().state;
+    let state = life.state().await;
     assert_eq!(state, ContextState::PreTerminate);
 }
 
 async fn the_permit_waits_for_the_send_window(bed: &Bed) {
     let store = &bed.store;
     let rows = ["a/c1/x", "a/c1/y"];
-    let (context, _) = instantiate(store, "d", &rows).await;
-    let fence = begin(store, &context).await;
-    let open = go(store, &context, fence, Goal::Apply, 0).await;
+    let mut life = Life::begun(store, "d", &rows).await;
+    let open = life.go(Goal::Apply, 0).await;
     // One that nobody closes, of a process that died: its window is over.
     let dead = bed.with(bed::windowless()).await;
-    go(&dead, &context, fence, Goal::Apply, 1).await;
-    store
-        .accept_terminate(&dig_ref("d"), &meta())
-        .await
-        .unwrap();
-    let fence = begin(store, &context).await;
-    let wait = store.permit(&context, fence).await.unwrap();
+    go(&dead, &life.context, life.fence, Goal::Apply, 1).await;
+    life.terminate().await;
+    life.begin().await;
+    let wait = life.permit().await;
     assert!(matches!(wait, PermitRow::Wait { ms: 1.. }), "{wait:?}");
-    let stale = store.permit(&context, Fence(1)).await.unwrap();
+    let stale = store.permit(&life.context, Fence(1)).await.unwrap();
     assert_eq!(stale, PermitRow::Superseded);
     let closes = close(open, 0, NotSent, Closed::NotSent);
-    store.close_attempts(&context, fence, closes).await.unwrap();
-    let granted = store.permit(&context, fence).await.unwrap();
+    life.close(closes).await;
+    let granted = life.permit().await;
     assert_eq!(granted, PermitRow::Granted);
-    assert_eq!(
-        states(store, &context, 2).await,
-        ["Deleted", "Pending(Delete)"]
-    );
+    assert_eq!(life.states(2).await, ["Deleted", "Pending(Delete)"]);
 }
 
 async fn an_apply_waits_for_what_another_life_may_still_do(bed: &Bed) {
-    let store = &bed.store;
-    let (context, _) = instantiate(store, "d", &["a/c1/x"]).await;
-    let fence = begin(store, &context).await;
-    go(store, &context, fence, Goal::Apply, 0).await;
-    let same = store
-        .open_attempts(&context, fence, Goal::Apply, &[0], 1_000)
-        .await
-        .unwrap();
+    let mut life = Life::begun(&bed.store, "d", &["a/c1/x"]).await;
+    life.go(Goal::Apply, 0).await;
+    let same = life.open(Goal::Apply, 0).await;
     assert!(
         matches!(same[..], [Opened::Go { .. }]),
         "a repeat is a new open"
     );
-    let fence = store.begin(&context, "next").await.unwrap().unwrap().fence;
-    let other = store
-        .open_attempts(&context, fence, Goal::Apply, &[0], 1_000)
-        .await
-        .unwrap();
+    life.begin_as("next").await;
+    let other = life.open(Goal::Apply, 0).await;
     assert!(matches!(other[..], [Opened::Busy { ms: 1.. }]), "{other:?}");
     bed.sql("UPDATE attempt SET effect_until = 0").await;
-    go(store, &context, fence, Goal::Apply, 0).await;
+    life.go(Goal::Apply, 0).await;
 }
 
 async fn an_absence_is_not_believed_while_an_apply_may_arrive(bed: &Bed) {
     let store = &bed.store;
-    let (context, _) = instantiate(store, "d", &["a/c1/x"]).await;
-    let fence = begin(store, &context).await;
+    let mut life = Life::begun(store, "d", &["a/c1/x"]).await;
     let lost = go(
         &bed.with(bed::windowless()).await,
-        &context,
-        fence,
+        &life.context,
+        life.fence,
         Goal::Apply,
         0,
     )
     .await;
-    store
-        .accept_terminate(&dig_ref("d"), &meta())
-        .await
-        .unwrap();
-    let fence = begin(store, &context).await;
-    store.permit(&context, fence).await.unwrap();
-    let opened = store
-        .open_attempts(&context, fence, Goal::Delete, &[0], 1_000)
-        .await
-        .unwrap();
+    life.terminate().await;
+    life.begin().await;
+    life.permit().await;
+    let opened = life.open(Goal::Delete, 0).await;
     let [
         Opened::Go {
             attempt, late_ms, ..
@@ -311,41 +230,32 @@ async fn an_absence_is_not_believed_while_an_apply_may_arrive(bed: &Bed) {
     assert!(late_ms > 0);
     // The apply arrives and is answered after the absence was seen: it was seen too early.
     let closes = close(lost, 0, Definite, Closed::Applied);
-    store.close_attempts(&context, fence, closes).await.unwrap();
+    life.close(closes).await;
     let closes = close(attempt, 0, Definite, Closed::Gone);
-    store.close_attempts(&context, fence, closes).await.unwrap();
-    let row = &store.rows(&context, &[0]).await.unwrap()[0];
+    life.close(closes).await;
+    let row = life.row(0).await;
     assert_eq!(row.state.to_string(), "Retrying(Delete)");
     assert_eq!(row.error.as_ref().unwrap().code, "lateRequest");
-    send(
-        store,
-        &context,
-        fence,
-        Goal::Delete,
-        0,
-        Definite,
-        Closed::Gone,
-    )
-    .await;
-    assert_eq!(states(store, &context, 1).await, ["Deleted"]);
+    life.gone(0).await;
+    assert_eq!(life.states(1).await, ["Deleted"]);
     // Terminated only when nothing is unexpired, whatever it is.
-    let scope = store.proof_scope(&context, fence, 0, 10).await.unwrap();
+    let scope = store
+        .proof_scope(&life.context, life.fence, 0, 10)
+        .await
+        .unwrap();
     assert_eq!(scope.wait_ms, 0);
     assert_eq!(scope.clusters.len(), 1);
-    prove(store, &context, fence).await;
-    let settled = store.settle(&context, fence).await.unwrap();
+    life.prove().await;
+    let settled = life.settle().await;
     assert_eq!(settled, SettleRow::Settled(ContextState::Terminated));
 }
 
 async fn of_concurrent_instantiates_exactly_one_wins(bed: &Bed) {
     let store = &bed.store;
-    let (context, _) = instantiate(store, "d", &["a/c1/x"]).await;
-    drive(store, &context).await;
-    store
-        .accept_terminate(&dig_ref("d"), &meta())
-        .await
-        .unwrap();
-    drive(store, &context).await;
+    let life = Life::new(store, "d", &["a/c1/x"]).await;
+    life.drive().await;
+    life.terminate().await;
+    life.drive().await;
     let other = bed.with(bed::patient()).await;
     let tasks: Vec<_> = (0..8)
         .map(|i| {
@@ -419,23 +329,20 @@ async fn a_stale_plan_is_refused(bed: &Bed) {
 
 async fn wakes_are_kept_until_acknowledged(bed: &Bed) {
     let store = &bed.store;
-    let (context, accepted) = instantiate(store, "d", &["a/c1/x"]).await;
-    let wanted = accepted.fence.unwrap();
+    let life = Life::new(store, "d", &["a/c1/x"]).await;
+    let wanted = life.fence;
     let wakes = store.unacked(10).await.unwrap();
     assert_eq!(wakes.len(), 1);
     assert_eq!((wakes[0].fence, wakes[0].goal), (wanted, Goal::Apply));
-    store.ack(&context, Fence(wanted.0 - 1)).await.unwrap();
+    store.ack(&life.context, Fence(wanted.0 - 1)).await.unwrap();
     assert_eq!(store.unacked(10).await.unwrap().len(), 1);
     for fence in [wanted, Fence(0)] {
-        store.ack(&context, fence).await.unwrap();
+        store.ack(&life.context, fence).await.unwrap();
         assert!(store.unacked(10).await.unwrap().is_empty());
     }
     assert_eq!(store.unsettled().await.unwrap().len(), 1);
-    store
-        .accept_terminate(&dig_ref("d"), &meta())
-        .await
-        .unwrap();
+    life.terminate().await;
     assert_eq!(store.unacked(10).await.unwrap()[0].goal, Goal::Delete);
-    drive(store, &context).await;
+    life.drive().await;
     assert!(store.unsettled().await.unwrap().is_empty());
 }

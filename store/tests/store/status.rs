@@ -2,7 +2,7 @@
 
 use crate::{
     bed::Bed,
-    fixture::{begin, cluster, dig_ref, failure, instantiate, send},
+    fixture::{Life, cluster, dig_ref, failure},
 };
 use model::{
     failure::Certainty::Definite,
@@ -16,23 +16,13 @@ on_both!(counts_problems_and_rows_agree, events_resume_after_a_number,);
 async fn counts_problems_and_rows_agree(bed: &Bed) {
     let store = &bed.store;
     let rows = ["a/c1/one", "a/c1/two", "a/c1/three", "a/c2/one", "b/c2/two"];
-    let (context, _) = instantiate(store, "d", &rows).await;
-    let fence = begin(store, &context).await;
-    send(
-        store,
-        &context,
-        fence,
-        Goal::Apply,
-        0,
-        Definite,
-        Closed::Applied,
-    )
-    .await;
+    let life = Life::begun(store, "d", &rows).await;
+    life.applied(0).await;
     let refused = Closed::Refused(failure("invalid"));
-    send(store, &context, fence, Goal::Apply, 1, Definite, refused).await;
+    life.send(Goal::Apply, 1, Definite, refused).await;
     let blocked = NoteTarget::Rows(vec![2]);
     store
-        .note(&context, fence, blocked, Some("a failure"))
+        .note(&life.context, life.fence, blocked, Some("a failure"))
         .await
         .unwrap();
     store
@@ -59,7 +49,7 @@ async fn counts_problems_and_rows_agree(bed: &Bed) {
     assert_eq!(summary.by_bundle.len(), 3);
     assert_eq!(summary.by_bundle[1].connectivity, Connectivity::Retrying);
 
-    let problems = store.problems(&context).await.unwrap();
+    let problems = store.problems(&life.context).await.unwrap();
     let seen: Vec<_> = problems
         .iter()
         .map(|p| (p.failure.code.as_str(), p.count, p.app.as_deref().unwrap()))
@@ -77,7 +67,7 @@ async fn counts_problems_and_rows_agree(bed: &Bed) {
 
     let names = async |filter: RowFilter| -> Vec<String> {
         let rows = store
-            .status_rows(&context, &filter, None, 100)
+            .status_rows(&life.context, &filter, None, 100)
             .await
             .unwrap();
         rows.iter()
@@ -98,7 +88,7 @@ async fn counts_problems_and_rows_agree(bed: &Bed) {
     };
     assert_eq!(names(one).await, ["c2/one"]);
     let page = store
-        .status_rows(&context, &RowFilter::default(), Some(2), 1)
+        .status_rows(&life.context, &RowFilter::default(), Some(2), 1)
         .await
         .unwrap();
     assert_eq!(page[0].id, 3);
@@ -109,7 +99,7 @@ async fn counts_problems_and_rows_agree(bed: &Bed) {
 
 async fn events_resume_after_a_number(bed: &Bed) {
     let store = &bed.store;
-    let (context, _) = instantiate(store, "d", &["a/c1/x"]).await;
+    let mut life = Life::new(store, "d", &["a/c1/x"]).await;
     let all = store.events(&dig_ref("d"), 0, 100).await.unwrap();
     let seen: Vec<_> = all
         .iter()
@@ -127,17 +117,8 @@ async fn events_resume_after_a_number(bed: &Bed) {
     );
     let last = store.last_seq(&dig_ref("d")).await.unwrap();
     assert_eq!(last, all.last().unwrap().seq);
-    let fence = begin(store, &context).await;
-    send(
-        store,
-        &context,
-        fence,
-        Goal::Apply,
-        0,
-        Definite,
-        Closed::Applied,
-    )
-    .await;
+    life.begin().await;
+    life.applied(0).await;
     let new = store.events(&dig_ref("d"), last, 100).await.unwrap();
     assert_eq!(new.len(), 1);
     assert_eq!(new[0].object.as_ref().unwrap().name, "x");
