@@ -35,18 +35,21 @@ impl Lifecycle {
 type Stream<T> = ReceiverStream<Result<T, Status>>;
 type Answer<T> = Result<Response<T>, Status>;
 
+/// The verb of a request, and the request; those of the five verbs have the same fields.
+macro_rules! verb {
+    ($event:expr, $request:ident) => {{
+        let actor = auth::actor(&$request);
+        let mut request = $request.into_inner();
+        let id = std::mem::take(&mut request.request_id);
+        let call = Verb::read($event, &request.project, &request.name, id, actor)?;
+        (call, request)
+    }};
+}
+
 #[tonic::async_trait]
 impl LifecycleService for Lifecycle {
     async fn approve(&self, request: Request<v1::ApproveRequest>) -> Answer<v1::LifecycleResponse> {
-        let actor = auth::actor(&request);
-        let request = request.into_inner();
-        let call = Verb::read(
-            DigEvent::Approve,
-            &request.project,
-            &request.name,
-            request.request_id,
-            actor,
-        )?;
+        let (call, request) = verb!(DigEvent::Approve, request);
         let store = self.core.store()?;
         if request.validate_only {
             return would(store, &call).await;
@@ -62,15 +65,7 @@ impl LifecycleService for Lifecycle {
         &self,
         request: Request<v1::InstantiateRequest>,
     ) -> Answer<v1::LifecycleResponse> {
-        let actor = auth::actor(&request);
-        let request = request.into_inner();
-        let call = Verb::read(
-            DigEvent::Instantiate,
-            &request.project,
-            &request.name,
-            request.request_id,
-            actor,
-        )?;
+        let (call, request) = verb!(DigEvent::Instantiate, request);
         let store = self.core.store()?;
         if request.validate_only {
             let answer = would(store, &call).await?;
@@ -90,15 +85,7 @@ impl LifecycleService for Lifecycle {
         &self,
         request: Request<v1::TerminateRequest>,
     ) -> Answer<v1::LifecycleResponse> {
-        let actor = auth::actor(&request);
-        let request = request.into_inner();
-        let mut call = Verb::read(
-            DigEvent::Terminate,
-            &request.project,
-            &request.name,
-            request.request_id,
-            actor,
-        )?;
+        let (mut call, request) = verb!(DigEvent::Terminate, request);
         let mut abandon = request
             .abandon
             .iter()
@@ -120,16 +107,9 @@ impl LifecycleService for Lifecycle {
     }
 
     async fn stop(&self, request: Request<v1::StopRequest>) -> Answer<v1::LifecycleResponse> {
-        let actor = auth::actor(&request);
-        let v1::StopRequest {
-            project,
-            name,
-            request_id,
-            validate_only,
-        } = request.into_inner();
-        let call = Verb::read(DigEvent::Stop, &project, &name, request_id, actor)?;
+        let (call, request) = verb!(DigEvent::Stop, request);
         let store = self.core.store()?;
-        if validate_only {
+        if request.validate_only {
             return would(store, &call).await;
         }
         let accepted = store.accept_stop(&call.id, &call.meta).await;
@@ -137,16 +117,9 @@ impl LifecycleService for Lifecycle {
     }
 
     async fn retry(&self, request: Request<v1::RetryRequest>) -> Answer<v1::LifecycleResponse> {
-        let actor = auth::actor(&request);
-        let v1::RetryRequest {
-            project,
-            name,
-            request_id,
-            validate_only,
-        } = request.into_inner();
-        let call = Verb::read(DigEvent::Retry, &project, &name, request_id, actor)?;
+        let (call, request) = verb!(DigEvent::Retry, request);
         let store = self.core.store()?;
-        if validate_only {
+        if request.validate_only {
             return would(store, &call).await;
         }
         let accepted = store.accept_retry(&call.id, &call.meta).await;
