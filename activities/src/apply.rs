@@ -163,7 +163,7 @@ async fn brings_namespace(job: &Job, row: &Row) -> bool {
 
 /// 200 or 201: the object is there, unless it is about to go.
 async fn accepted(job: &Job, item: &ApplyItem, row: &Row, answer: &Answer) -> Finish<ApplyItem> {
-    let Some(meta) = Meta::read(&answer.json()) else {
+    let Some(meta) = Meta::read(&answer.body) else {
         let failure = judge::failure("serverError", "the answer to an apply carried no object");
         return job.transient(Certainty::Ambiguous, row, failure, None);
     };

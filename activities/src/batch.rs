@@ -22,9 +22,9 @@ use store::{Close, Closed, StoreError};
 use tokio::time::{Instant, sleep_until};
 
 /// Closes wait so long for others to share their transaction …
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(25);
 /// … unless they are so many, or nothing else is on its way.
-const ENOUGH: usize = 16;
+const ENOUGH: usize = 32;
 
 /// A row that may be sent.
 pub struct Opened<I> {

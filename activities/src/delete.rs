@@ -23,7 +23,6 @@ use model::{
     row::Row,
     state::{Goal, ResourceState},
 };
-use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use store::{Closed, Release, StoreError};
 use tokio::time::Instant;
@@ -299,17 +298,16 @@ pub enum Remains {
 }
 
 pub fn remains(answer: &Answer) -> Remains {
-    let body: Value = answer.json();
-    if body["kind"] == "Status" {
-        return match body["status"] == "Success" {
-            true => Remains::Nothing,
-            false => Remains::Unknown,
-        };
-    }
-    match Meta::read(&body) {
+    match Meta::read(&answer.body) {
         Some(meta) if meta.deleting || !meta.finalizers.is_empty() => Remains::Object(meta),
         Some(_) => Remains::Nothing,
-        None => Remains::Unknown,
+        None => {
+            let status = answer.json();
+            match status["kind"] == "Status" && status["status"] == "Success" {
+                true => Remains::Nothing,
+                false => Remains::Unknown,
+            }
+        }
     }
 }
 

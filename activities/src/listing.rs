@@ -5,7 +5,7 @@ use crate::{
         answer::{Answer, NetError, Stage},
         link::Link,
     },
-    object::Meta,
+    object::{Meta, Page},
     request::{self, Api},
 };
 use std::time::Duration;
@@ -43,14 +43,13 @@ pub async fn list(
                 page = None;
             }
             Ok(answer) if answer.ok() => {
-                let json = answer.json();
-                let Some(items) = Meta::list(&json) else {
+                let Some(read) = Page::read(&answer.body) else {
                     return Listing::Answered(answer);
                 };
-                objects.extend(items);
-                match json["metadata"]["continue"].as_str() {
-                    Some(next) if !next.is_empty() => page = Some(next.to_owned()),
-                    _ => return Listing::Objects(objects),
+                objects.extend(read.objects);
+                match read.next {
+                    Some(next) => page = Some(next),
+                    None => return Listing::Objects(objects),
                 }
             }
             Ok(answer) => {

@@ -5,6 +5,7 @@ use model::{
     ids::ContextId,
     manifest::{CONTEXT_LABEL, INSTALLATION_LABEL},
 };
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -22,7 +23,7 @@ impl Sight {
         if answer.absent() {
             return Self::Absent;
         }
-        match Meta::read(&answer.json()).filter(|_| answer.ok()) {
+        match Meta::read(&answer.body).filter(|_| answer.ok()) {
             Some(meta) => Self::There(meta),
             None => Self::Nothing,
         }
@@ -47,45 +48,114 @@ pub struct Meta {
     pub managers: String,
 }
 
-impl Meta {
-    /// `None` if it is no object (a Status, an error page).
-    pub fn read(object: &Value) -> Option<Self> {
-        let metadata = &object["metadata"];
-        let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
-        let uid = metadata["uid"].as_str()?.to_owned();
-        let labels = metadata["labels"].as_object().map(|labels| {
-            labels
-                .iter()
-                .filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned())))
-                .collect()
-        });
-        let finalizers = strings(&metadata["finalizers"], |f| f.as_str());
-        let owners = strings(&metadata["ownerReferences"], |o| o["uid"].as_str());
-        let managers: BTreeSet<String> =
-            strings(&metadata["managedFields"], |m| m["manager"].as_str())
-                .into_iter()
-                .collect();
-        Some(Self {
-            namespace: text("namespace"),
-            name: text("name"),
-            uid,
-            version: text("resourceVersion"),
-            labels: labels.unwrap_or_default(),
-            deleting: metadata["deletionTimestamp"].is_string(),
-            finalizers,
-            owners,
+/// An object as servers write it, as far as it is looked at.
+#[derive(Deserialize)]
+struct Object {
+    metadata: Written,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    namespace: Option<String>,
+    name: Option<String>,
+    uid: String,
+    resource_version: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+    deletion_timestamp: Option<IgnoredAny>,
+    finalizers: Option<Vec<String>>,
+    owner_references: Option<Vec<Owner>>,
+    managed_fields: Option<Vec<Managed>>,
+}
+
+#[derive(Deserialize)]
+struct Owner {
+    uid: String,
+}
+
+#[derive(Deserialize)]
+struct Managed {
+    manager: Option<String>,
+}
+
+impl From<Object> for Meta {
+    fn from(Object { metadata }: Object) -> Self {
+        let owners = metadata.owner_references.unwrap_or_default();
+        let managed = metadata.managed_fields.unwrap_or_default();
+        let managers: BTreeSet<String> = managed.into_iter().filter_map(|m| m.manager).collect();
+        Self {
+            namespace: metadata.namespace.unwrap_or_default(),
+            name: metadata.name.unwrap_or_default(),
+            uid: metadata.uid,
+            version: metadata.resource_version.unwrap_or_default(),
+            labels: metadata.labels.unwrap_or_default(),
+            deleting: metadata.deletion_timestamp.is_some(),
+            finalizers: metadata.finalizers.unwrap_or_default(),
+            owners: owners.into_iter().map(|owner| owner.uid).collect(),
             managers: managers.into_iter().collect::<Vec<_>>().join(", "),
+        }
+    }
+}
+
+/// A page of a metadata list.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Page {
+    pub objects: Vec<Meta>,
+    /// The continue token, if there is more.
+    pub next: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WrittenPage {
+    kind: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    items: Option<Option<Vec<Object>>>,
+    metadata: Option<PageMeta>,
+}
+
+#[derive(Deserialize)]
+struct PageMeta {
+    r#continue: Option<String>,
+}
+
+/// Tells `null` from nothing.
+fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}
+
+impl Page {
+    /// `None` if it is no list.
+    pub fn read(body: &[u8]) -> Option<Self> {
+        let page: WrittenPage = serde_json::from_slice(body).ok()?;
+        let items = match page.items? {
+            Some(items) => items,
+            // An empty slice, as servers write it that do not care.
+            None if page.kind?.ends_with("List") => Vec::new(),
+            None => return None,
+        };
+        Some(Self {
+            objects: items.into_iter().map(Meta::from).collect(),
+            next: page
+                .metadata
+                .and_then(|metadata| metadata.r#continue)
+                .filter(|next| !next.is_empty()),
         })
     }
+}
 
-    /// The items of a metadata list; `None` if it is no list.
-    pub fn list(list: &Value) -> Option<Vec<Self>> {
-        match list.get("items")? {
-            Value::Array(items) => items.iter().map(Self::read).collect(),
-            // An empty slice, as servers write it that do not care.
-            Value::Null if list["kind"].as_str()?.ends_with("List") => Some(Vec::new()),
-            _ => None,
-        }
+impl Meta {
+    /// `None` if it is no object (a Status, an error page).
+    pub fn read(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice::<Object>(body).ok().map(Self::from)
+    }
+
+    /// … of what has been read as JSON.
+    pub fn of(object: &Value) -> Option<Self> {
+        Object::deserialize(object).ok().map(Self::from)
     }
 
     pub fn of_context(&self, context: &ContextId) -> bool {
@@ -115,15 +185,6 @@ impl Meta {
             self.managers.clone()
         }
     }
-}
-
-fn strings(list: &Value, of: impl Fn(&Value) -> Option<&str>) -> Vec<String> {
-    list.as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default()
-        .iter()
-        .filter_map(|v| of(v).map(str::to_owned))
-        .collect()
 }
 
 /// Objects of a namespace that are somebody else's: not ours, not owned by ours (however far
@@ -177,14 +238,14 @@ mod tests {
     use serde_json::json;
 
     fn meta(name: &str, labels: Value, owners: Value) -> Meta {
-        Meta::read(&json!({"metadata": {"name": name, "uid": format!("u-{name}"), "labels": labels, "ownerReferences": owners}}))
+        Meta::of(&json!({"metadata": {"name": name, "uid": format!("u-{name}"), "labels": labels, "ownerReferences": owners}}))
             .unwrap()
     }
 
     #[test]
     fn a_status_is_no_object() {
         assert_eq!(
-            Meta::read(&json!({"kind": "Status", "metadata": {}, "status": "Success"})),
+            Meta::of(&json!({"kind": "Status", "metadata": {}, "status": "Success"})),
             None
         );
     }
@@ -212,7 +273,7 @@ mod tests {
         ];
         for (list, expected) in cases {
             assert_eq!(
-                Meta::list(&list).map(|items| items.len()),
+                Page::read(list.to_string().as_bytes()).map(|page| page.objects.len()),
                 expected,
                 "{list}"
             );
@@ -221,7 +282,7 @@ mod tests {
 
     #[test]
     fn metadata_is_read_as_far_as_it_is_there() {
-        let read = Meta::read(&json!({"metadata": {
+        let read = Meta::of(&json!({"metadata": {
             "name": "a", "namespace": "shop", "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z",
             "finalizers": ["x/y", "z"], "labels": {"muster.dev/context": "c1", "muster.dev/installation": "i1"},
             "managedFields": [{"manager": "kubectl"}, {"manager": "helm"}, {"manager": "kubectl"}],

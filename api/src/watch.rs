@@ -18,12 +18,15 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{StatusRow, Store};
+use store::{Pulse, StatusRow, Store};
 use tokio::sync::mpsc;
 use tonic::Status;
 
-/// Between two looks at the operation log; longer for large contexts.
-const LOOK: Duration = Duration::from_millis(250);
+/// Between two looks whether anything changed: in flight, and at rest.
+const LOOK: Duration = Duration::from_millis(25);
+const LOOK_AT_REST: Duration = Duration::from_millis(250);
+/// A new state is followed at once, other changes after so long; longer for large contexts.
+const FOLLOW: Duration = Duration::from_millis(250);
 /// The head and the clusters are read again after so long even if the log is quiet.
 const REFRESH: Duration = Duration::from_secs(2);
 /// A resumed watch that missed more events gets a snapshot.
@@ -81,31 +84,46 @@ impl Watch {
     /// Sends until the caller leaves, the DIG is deleted, or the server stops.
     pub async fn run(self, resume: String, sender: Sender) -> Result<(), Status> {
         let mut sent = Sent::default();
-        let mut at = self.start(&resume, &mut sent, &sender).await?;
-        let mut refreshed = Instant::now();
-        let mut pause = LOOK;
+        let mut before = self.pulse().await?;
+        let mut at = self.start(&resume, before.seq, &mut sent, &sender).await?;
+        let mut followed = Instant::now();
+        let mut pause = FOLLOW;
         loop {
+            let in_flight = before.context.is_some_and(|state| !state.is_settled());
+            let look = if in_flight { LOOK } else { LOOK_AT_REST };
             tokio::select! {
                 () = sender.closed() => return Ok(()),
                 () = self.core.stop.cancelled() => {
                     return Err(errors::unavailable("STOPPING", "the server stops; watch again with the resume token".to_owned()));
                 }
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(look) => {}
             }
-            let seq = self.store.last_seq(&self.id).await.map_err(errors::store)?;
-            if seq == at.seq && refreshed.elapsed() < REFRESH {
+            let now = self.pulse().await?;
+            let moved = (&now.dig, now.context) != (&before.dig, before.context);
+            let changed = now.seq != at.seq && followed.elapsed() >= pause;
+            if !moved && !changed && followed.elapsed() < REFRESH {
                 continue;
             }
-            refreshed = Instant::now();
-            at = self.follow(&at, seq, &mut sent, &sender).await?;
+            followed = Instant::now();
+            at = self.follow(&at, now.seq, &mut sent, &sender).await?;
+            before = now;
             // Reading 50,000 rows takes a while: spend at most a quarter of the time on it.
-            pause = LOOK.max(refreshed.elapsed() * 3);
+            pause = FOLLOW.max(followed.elapsed() * 3);
         }
     }
 
+    async fn pulse(&self) -> Result<Pulse, Status> {
+        self.store.pulse(&self.id).await.map_err(errors::store)
+    }
+
     /// The first messages: what was missed since the token, or a snapshot.
-    async fn start(&self, resume: &str, sent: &mut Sent, sender: &Sender) -> Result<Token, Status> {
-        let seq = self.store.last_seq(&self.id).await.map_err(errors::store)?;
+    async fn start(
+        &self,
+        resume: &str,
+        seq: i64,
+        sent: &mut Sent,
+        sender: &Sender,
+    ) -> Result<Token, Status> {
         let (head, context) = status::head(&self.core, &self.store, &self.id, &self.filter).await?;
         let now = Token { context, seq };
         let missed = match Token::read(resume) {

@@ -14,6 +14,10 @@ use dev::{
 };
 use std::{process::ExitCode, sync::Arc};
 
+/// Half the work is short-lived text: the system's allocator takes a sixth of all time for it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse_from(without_dashes(std::env::args_os()));

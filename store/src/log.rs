@@ -1,7 +1,7 @@
 //! The operation log and the action history: append-only.
 
 use crate::{
-    Action, EventRow, Result, Store,
+    Action, EventRow, Pulse, Result, Store,
     heads::{self, DigHead, Head, Lock},
     resources,
     sql::{self, Columns, Part, args},
@@ -215,15 +215,28 @@ impl Store {
         row.map_or(Ok(None), |row| row.int_opt("last"))
     }
 
-    /// Greatest event number of the DIG: changes when a state or a note in it changed.
-    pub async fn last_seq(&self, id: &DigRef) -> Result<i64> {
+    /// What changes when anything of the DIG that leaves an event does; cheap to ask for.
+    pub async fn pulse(&self, id: &DigRef) -> Result<Pulse> {
         let row = sql::one(
             &self.shared.read,
-            "SELECT COALESCE(MAX(e.seq), 0) AS seq FROM dig d JOIN event e ON e.dig = d.id \
+            "SELECT (SELECT COALESCE(MAX(e.seq), 0) FROM event e WHERE e.dig = d.id) AS seq, \
+             d.state AS dig, c.state AS context \
+             FROM dig d LEFT JOIN context c ON c.id = d.context \
              WHERE d.project = $1 AND d.name = $2",
             args![id.project.clone(), id.name.clone()],
         )
         .await?;
-        row.map_or(Ok(0), |row| row.int("seq"))
+        let Some(row) = row else {
+            return Ok(Pulse::default());
+        };
+        Ok(Pulse {
+            seq: row.int("seq")?,
+            dig: row.text("dig")?,
+            context: row
+                .text_opt("context")?
+                .map(|state| state.parse())
+                .transpose()
+                .map_err(|_| sql::corrupt("the state of a context"))?,
+        })
     }
 }

@@ -1,11 +1,11 @@
 //! One DIG through gRPC.
 
-use crate::until;
+use crate::{PATIENCE, until};
 use proto::v1::{
     ApproveRequest, ContextState, DeleteDeploymentIntentGroupRequest, DigState, Event,
     GetStatusRequest, InstantiateRequest, LifecycleResponse, ListEventsRequest, Resource,
     ResourceState, RetryRequest, StatusHead, StatusView, StopRequest, TerminateRequest,
-    document_service_client::DocumentServiceClient, get_status_response::Part,
+    WatchStatusRequest, document_service_client::DocumentServiceClient, get_status_response::Part,
     lifecycle_service_client::LifecycleServiceClient,
 };
 use tonic::{Status, transport::Channel};
@@ -242,14 +242,27 @@ impl Dig {
         .await;
     }
 
-    /// Waits for Instantiated or Terminated by the summary alone.
+    /// Waits for Instantiated or Terminated as `--wait` does: by a watch of the summary.
     pub async fn until_settled(&self) {
-        self.until_summary("settled", |head| {
-            let state = head.context.as_ref().map(|context| context.state());
-            let settled = [ContextState::Instantiated, ContextState::Terminated];
-            state.is_some_and(|state| settled.contains(&state))
-        })
-        .await;
+        let request = WatchStatusRequest {
+            project: "p".into(),
+            name: self.name.clone(),
+            view: StatusView::Summary.into(),
+            ..Default::default()
+        };
+        let mut client = self.client.clone();
+        let mut news = client.watch_status(request).await.unwrap().into_inner();
+        let settled = [ContextState::Instantiated, ContextState::Terminated];
+        let arrived = async {
+            loop {
+                let message = news.message().await.unwrap().expect("a watch goes on");
+                let context = message.head.and_then(|head| head.context);
+                if context.is_some_and(|context| settled.contains(&context.state())) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, arrived).await.unwrap();
     }
 
     pub async fn until_instantiated(&self) -> Snapshot {

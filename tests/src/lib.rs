@@ -19,8 +19,12 @@ pub use stack::{At, Stack};
 
 use std::{future::Future, time::Duration};
 
+/// As in the programs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Longest wait for a condition: generous, a broken promise shows as a wait that ends here.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Looks at `what` until it is `Some`.
 pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {

@@ -22,8 +22,8 @@ use std::{
 use store::Kubeconfig;
 use tokio::time::Instant;
 use workflows::limits::{
-    CONNECT_TIMEOUT, FEW_CLUSTERS, HELLO_TIMEOUT, REQUESTS_FEW, REQUESTS_MANY, ROUNDS, SEND_WINDOW,
-    SLOW_ABOVE, SLOW_HELLO_TIMEOUT,
+    CHUNKS_PER_CLUSTER, CONNECT_TIMEOUT, FEW_CLUSTERS, HELLO_TIMEOUT, REQUESTS_FEW, REQUESTS_MANY,
+    ROUNDS, SEND_WINDOW, SLOW_ABOVE, SLOW_HELLO_TIMEOUT,
 };
 
 /// When a cluster answered last, and how many answer at all: shared by its links.
@@ -119,10 +119,13 @@ impl Link {
             .await
     }
 
-    /// Waits for one slot, then takes what else is free, `wanted` at most.
+    /// Waits for one slot, then takes what else is free: `wanted` or a batch's share at most.
     pub async fn slots(&self, wanted: usize, within: Duration) -> Result<Vec<Slot>, NetError> {
+        let weight = self.weight();
+        let per_cluster = REQUESTS_FEW / usize::try_from(weight).unwrap_or(1);
+        let share = per_cluster.div_ceil(CHUNKS_PER_CLUSTER);
         self.pool
-            .slots(wanted, self.weight(), within.min(CONNECT_TIMEOUT))
+            .slots(wanted.min(share), weight, within.min(CONNECT_TIMEOUT))
             .await
     }
 

@@ -6,7 +6,7 @@ use model::{
     ids::{ClusterId, ContextId, ResourceKey},
     readiness::Readiness,
     row::{Connectivity, Row},
-    state::{DigEvent, DigState, Goal},
+    state::{ContextState, DigEvent, DigState, Goal},
 };
 use std::collections::BTreeMap;
 
@@ -20,6 +20,16 @@ pub struct Summary {
     /// waiting rows on a parked cluster count as Retrying.
     pub counts: BTreeMap<String, i64>,
     pub by_bundle: Vec<BundleCounts>,
+}
+
+/// What tells that something of a DIG changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// Greatest event number; 0 without any.
+    pub seq: i64,
+    /// State of the DIG, as it is stored.
+    pub dig: String,
+    pub context: Option<ContextState>,
 }
 
 #[derive(Debug, Clone)]

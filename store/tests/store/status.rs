@@ -115,7 +115,7 @@ async fn events_resume_after_a_number(bed: &Bed) {
             ("Instantiate", "Pending(Apply)"),
         ]
     );
-    let last = store.last_seq(&dig_ref("d")).await.unwrap();
+    let last = store.pulse(&dig_ref("d")).await.unwrap().seq;
     assert_eq!(last, all.last().unwrap().seq);
     life.begin().await;
     life.applied(0).await;

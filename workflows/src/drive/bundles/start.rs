@@ -9,7 +9,9 @@ use model::ids::ClusterId;
 
 /// Rows in flight in local activities: enough to fill the clusters' limits, few enough that one
 /// task's markers stay small.
-const ROWS_IN_FLIGHT: usize = 4 * limits::CHUNK_ROWS;
+const ROWS_IN_FLIGHT: usize = 16 * limits::CHUNK_ROWS;
+/// Of these on one cluster.
+const ROWS_ON_CLUSTER: usize = limits::CHUNKS_PER_CLUSTER * limits::CHUNK_ROWS;
 
 impl Bundles {
     pub(super) fn start(&mut self, kind: Kind, action: Action) -> Option<(Flight, Action)> {
@@ -45,6 +47,19 @@ impl Bundles {
         )
     }
 
+    /// Rows in flight in local activities on a cluster.
+    fn rows_on(&self, cluster: &ClusterId) -> usize {
+        self.flights
+            .values()
+            .filter_map(|kind| match kind {
+                Kind::Step { bundle, act, rows } => Some((bundle, weight(*act, rows))),
+                _ => None,
+            })
+            .filter(|(bundle, _)| self.bundles[**bundle].cluster == *cluster)
+            .map(|(_, weight)| weight)
+            .sum()
+    }
+
     pub(super) fn next_step(&mut self) -> Option<(Flight, Action)> {
         if self.window >= limits::WINDOW || self.rows_in_flight >= ROWS_IN_FLIGHT {
             return None;
@@ -53,7 +68,7 @@ impl Bundles {
         let n = self.bundles.len();
         for k in 0..n {
             let i = (self.cursor + k) % n;
-            if self.bundles[i].parked {
+            if self.bundles[i].parked || self.rows_on(&self.bundles[i].cluster) >= ROWS_ON_CLUSTER {
                 continue;
             }
             let Some((act, rows)) = self.bundles[i].todo.pop_front() else {
