@@ -34,8 +34,7 @@ impl Store {
         if validate_only {
             let tx = sql::begin(&self.shared.write).await?;
             let results = self.put(&tx, &set, meta).await;
-            tx.rollback().await?;
-            return results;
+            return sql::undo(&self.shared.write, tx, results).await;
         }
         transact!(self, tx, {
             let stored: Option<Vec<(String, String, String)>> =

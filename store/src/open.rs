@@ -36,7 +36,17 @@ impl Store {
     /// [`open`](Self::open) with other times than the protocol's, as tests need them.
     pub async fn open_with(url: &str, key: SealKey, config: StoreConfig) -> Result<Self> {
         let (write, read, probe) = connect(url).await?;
-        let installation = prepare(&write, &key).await?;
+        let installation = match prepare(&write, &key).await {
+            Ok(installation) => installation,
+            Err(error) => {
+                // All of them, before anybody tries again: SQLite's connections of one process share
+                // a file's descriptors, and a new one would write no more than those can.
+                for pool in [Some(write), Some(read), probe].into_iter().flatten() {
+                    let _ = pool.close().await;
+                }
+                return Err(error);
+            }
+        };
         let (sender, receiver) = writer::channel();
         let store = Self {
             shared: Arc::new(Shared {
@@ -184,6 +194,10 @@ async fn installation<C: ConnectionTrait>(tx: &C, key: &SealKey) -> Result<Strin
         if open != PROOF.as_bytes() {
             return Err(StoreError::WrongKey("the store".into()));
         }
+        // Nothing may be left to write by now, and SQLite begins a transaction for writing on a
+        // read-only file too: this changes no row, but is refused there.
+        let nothing = "UPDATE installation SET name = name WHERE id = 0";
+        sql::run(tx, nothing, vec![]).await?;
         return row.text("name");
     }
     let name = format!("{:016x}", rand::random::<u64>());

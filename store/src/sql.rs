@@ -74,6 +74,12 @@ impl Tries {
     }
 }
 
+/// SQLite decides once, when it opens a file, whether it may be written. A transaction begins even
+/// so, and its first write is refused; only if the log alone may not be written, the beginning is.
+fn is_read_only(error: &StoreError) -> bool {
+    matches!(error, StoreError::Db(error) if error.to_string().contains("readonly database"))
+}
+
 /// Somebody else holds SQLite's only write lock, and held it for as long as was waited.
 pub(crate) fn is_locked(error: &(dyn std::error::Error + 'static)) -> bool {
     let text = error.to_string();
@@ -103,11 +109,17 @@ pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction
         access_mode: Some(AccessMode::ReadWrite),
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
     };
-    Ok(db.begin_with_options(options).await?)
+    let begun = db
+        .begin_with_options(options)
+        .await
+        .map_err(StoreError::from);
+    if begun.as_ref().is_err_and(is_read_only) && db.get_database_backend() == DbBackend::Sqlite {
+        close(db).await;
+    }
+    begun
 }
 
-/// Commits, or rolls back and tells the first error. A connection that can do neither (a full disk
-/// ends a transaction of SQLite's by itself, or keeps it open) is closed, and its locks with it.
+/// Commits, or rolls back and tells the first error.
 pub(crate) async fn finish<T>(
     db: &DatabaseConnection,
     tx: DatabaseTransaction,
@@ -117,13 +129,40 @@ pub(crate) async fn finish<T>(
         Ok(_) => tx.commit().await,
         Err(_) => tx.rollback().await,
     };
+    end(db, ended, result).await
+}
+
+/// Rolls back, whatever came of it.
+pub(crate) async fn undo<T>(
+    db: &DatabaseConnection,
+    tx: DatabaseTransaction,
+    result: Result<T>,
+) -> Result<T> {
+    let ended = tx.rollback().await;
+    end(db, ended, result).await
+}
+
+/// A connection that can neither commit nor roll back (a full disk ends a transaction of SQLite's by
+/// itself, or keeps it open) is closed, and its locks with it; so is one that found its file
+/// read-only, since only a new one asks again
+/// (what it shares with the others of its process was opened by [`Store::open`](crate::Store::open),
+/// which is content with nothing less than a database that may be written).
+async fn end<T>(
+    db: &DatabaseConnection,
+    ended: std::result::Result<(), DbErr>,
+    result: Result<T>,
+) -> Result<T> {
+    let sqlite = db.get_database_backend() == DbBackend::Sqlite;
     if let Err(error) = ended {
         tracing::warn!(%error, "a transaction did not end as it should");
-        if db.get_database_backend() == DbBackend::Sqlite {
+        if sqlite {
             close(db).await;
         }
         result?;
         return Err(error.into());
+    }
+    if sqlite && result.as_ref().is_err_and(is_read_only) {
+        close(db).await;
     }
     result
 }

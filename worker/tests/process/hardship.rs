@@ -1,16 +1,26 @@
-//! A full disk, an exhausted file table: a clear error, nothing lost that was
+//! A full disk, a read-only database, an exhausted file table: a clear error, nothing lost that was
 //! answered, and all goes on when the cause is gone.
 //!
 //! What stands for what: a limit on the size of files (`RLIMIT_FSIZE`, below what the database has
-//! by now) for a full disk, since it needs no mount; a limit on descriptors (`RLIMIT_NOFILE`, below
+//! by now) for a full disk, since neither needs a mount; a file without the right to write, and a
+//! user who is bound by it, for a read-only database; a limit on descriptors (`RLIMIT_NOFILE`, below
 //! what is open by now) for an exhausted file table.
 
-use super::{ByHand, R, api_binary};
+use super::{ByHand, Process, R, WORKER, api_binary, unlimited};
+use std::{
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    path::Path,
+    process::Command,
+};
 use tests::{
+    Dig,
     clusters::{client, config_maps},
     until,
 };
 use tonic::Code;
+
+/// nobody
+const NOBODY: u32 = 65_534;
 
 async fn number_on(stack: &ByHand, cluster: &str) -> usize {
     let client = client(&stack.host.cluster(cluster).unwrap().kubeconfig).await;
@@ -102,4 +112,105 @@ async fn an_exhausted_file_table_is_said_and_over_when_there_is_room() {
         number_on(&stack, "c1").await + number_on(&stack, "c2").await,
         0
     );
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0)
+}
+
+/// Gives everything in a folder to nobody, and takes the right to write or gives it back.
+fn writable(dir: &Path, writable: bool) {
+    let all = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    for path in all.chain([dir.to_owned()]) {
+        if is_root() {
+            chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        let mode = match (path.is_dir(), writable) {
+            (true, true) => 0o700,
+            (true, false) => 0o500,
+            (false, true) => 0o600,
+            (false, false) => 0o400,
+        };
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+/// A program as a user who is bound by the rights of files.
+fn bound_by_rights(program: &Path) -> Command {
+    let plain = unlimited(program);
+    if !is_root() {
+        return plain;
+    }
+    let mut command = Command::new("setpriv");
+    let nobody = NOBODY.to_string();
+    command.args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
+    command.arg(plain.get_program()).args(plain.get_args());
+    command
+}
+
+async fn until_refused(dig: &Dig, why: &str) {
+    until(why, || async {
+        match dig.instantiate_as("once").await {
+            Err(status) => status.message().contains(why).then_some(()),
+            Ok(accepted) => panic!("{accepted:?}"),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_read_only_at_the_start_is_said_and_over_when_it_may_be_written() {
+    let Some(api) = api_binary() else { return };
+    let stack = ByHand::new(api, None, 1).await;
+    let mut first = stack.api();
+    stack.register().await;
+    let x = stack.approved("x", 5, &["c1"]).await;
+    first.signal("TERM");
+    first.ended().await;
+    writable(stack.dir.path(), false);
+    let api = stack.api_as(bound_by_rights(&stack.api));
+    let worker = stack.worker_as(bound_by_rights(Path::new(WORKER)));
+    until_refused(&x, "the database is read-only").await;
+    let waits = |process: &Process| process.log().contains("waiting for the store");
+    until("both say it", || async {
+        (waits(&api) && waits(&worker)).then_some(())
+    })
+    .await;
+    writable(stack.dir.path(), true);
+    until("the same request is accepted", || async {
+        x.instantiate_as("once").await.ok()
+    })
+    .await;
+    let status = x.until_instantiated().await;
+    assert_eq!(status.count(R::Applied), 5);
+    x.terminate().await.unwrap();
+    x.until_terminated().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_opened_again_while_read_only_is_said_and_over_when_it_may_be_written() {
+    let Some(api) = api_binary() else { return };
+    let stack = ByHand::new(api, None, 1).await;
+    writable(stack.dir.path(), true);
+    let api = stack.api_as(bound_by_rights(&stack.api));
+    stack.register().await;
+    let x = stack.approved("x", 5, &["c1"]).await;
+    // What is open stays writable, whatever the rights become; a full disk closes it.
+    writable(stack.dir.path(), false);
+    let size = |limit| api.limit_as(bound_by_rights(Path::new("prlimit")), "fsize", limit);
+    size("4096");
+    until_refused(&x, "disk").await;
+    size("unlimited");
+    until_refused(&x, "the database is read-only").await;
+    x.status().await;
+    writable(stack.dir.path(), true);
+    until("the same request is accepted", || async {
+        x.instantiate_as("once").await.ok()
+    })
+    .await;
+    let _worker = stack.worker();
+    let status = x.until_instantiated().await;
+    assert_eq!(status.count(R::Applied), 5);
 }

@@ -26,6 +26,7 @@ use tests::{
 };
 use tonic::transport::Channel;
 
+const WORKER: &str = env!("CARGO_BIN_EXE_muster-worker");
 /// Seconds that a stopped worker gets.
 const GRACE: &str = "5";
 
@@ -63,7 +64,10 @@ impl Process {
     }
 
     fn worker(store: &str, temporal: &str, key: &Path) -> Self {
-        let mut command = unlimited(Path::new(env!("CARGO_BIN_EXE_muster-worker")));
+        Self::worker_as(unlimited(Path::new(WORKER)), store, temporal, key)
+    }
+
+    fn worker_as(mut command: Command, store: &str, temporal: &str, key: &Path) -> Self {
         command
             .args(["run", "--store", store, "--temporal", temporal])
             .args(["--graceful-timeout", GRACE, "--key-file"])
@@ -79,7 +83,11 @@ impl Process {
 
     /// Changes a limit of the running process: `fsize`, `nofile`. The hard limit stays.
     fn limit(&self, what: &str, soft: &str) {
-        let status = Command::new("prlimit")
+        self.limit_as(Command::new("prlimit"), what, soft);
+    }
+
+    fn limit_as(&self, mut prlimit: Command, what: &str, soft: &str) {
+        let status = prlimit
             .args(["--pid", &self.child.id().to_string()])
             .arg(format!("--{what}={soft}:"))
             .status();
@@ -136,7 +144,7 @@ fn free_port() -> u16 {
 
 /// `muster-api` beside our own binary; `None`, said, where it was not built.
 fn api_binary() -> Option<PathBuf> {
-    let api = Path::new(env!("CARGO_BIN_EXE_muster-worker")).with_file_name("muster-api");
+    let api = Path::new(WORKER).with_file_name("muster-api");
     if api.exists() {
         return Some(api);
     }
@@ -207,6 +215,10 @@ impl ByHand {
 
     fn worker(&self) -> Process {
         Process::worker(&self.store, &self.temporal.address, &self.key())
+    }
+
+    fn worker_as(&self, command: Command) -> Process {
+        Process::worker_as(command, &self.store, &self.temporal.address, &self.key())
     }
 
     /// Registers the clusters; waits for the api.
