@@ -103,19 +103,5 @@ fn float(value: f64) -> Option<Number> {
     if value.fract() == 0.0 && value.abs() <= EXACT {
         return Some((value as i64).into());
     }
-    Number::from_f64(settled(value))
-}
-
-/// The float that is read back from its own text. serde_json reads some of more than fifteen digits
-/// as their neighbour, and then equal objects would have two digests.
-pub fn settled(mut value: f64) -> f64 {
-    const STEPS: usize = 8;
-    for _ in 0..STEPS {
-        let text = Value::from(value).to_string();
-        match serde_json::from_str::<f64>(&text) {
-            Ok(read) if read != value => value = read,
-            _ => break,
-        }
-    }
-    value
+    Number::from_f64(value)
 }

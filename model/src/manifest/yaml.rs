@@ -5,7 +5,7 @@ use super::scalar;
 use crate::text::quoted;
 use base64::Engine;
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, Tag};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 
 /// Collections inside collections.
@@ -104,11 +104,10 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<Vec<YamlDocument>, YamlErro
 fn parse_json(text: &str) -> Option<Vec<YamlDocument>> {
     let mut documents = Vec::new();
     for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
-        let mut value = value.ok()?;
+        let value = value.ok()?;
         if depth(&value) > MAX_DEPTH || has_nul(&value) {
             return None;
         }
-        settle(&mut value);
         if !value.is_null() {
             documents.push(YamlDocument {
                 number: documents.len() + 1,
@@ -135,20 +134,6 @@ fn has_nul(value: &Value) -> bool {
             .iter()
             .any(|(key, value)| key.contains('\0') || has_nul(value)),
         _ => false,
-    }
-}
-
-fn settle(value: &mut Value) {
-    match value {
-        Value::Number(number) if number.is_f64() => {
-            let float = number.as_f64().map(scalar::settled);
-            if let Some(number_again) = float.and_then(Number::from_f64) {
-                *number = number_again;
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(settle),
-        Value::Object(map) => map.values_mut().for_each(settle),
-        _ => {}
     }
 }
 
