@@ -6,6 +6,7 @@ mod m0001_foundation;
 mod m0002_readiness;
 mod m0003_orphans;
 mod m0005_proofs_and_chunks;
+mod m0006_retry_in_chunks;
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::{DatabaseTransaction, DbBackend, Statement};
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_readiness::Migration),
             Box::new(m0003_orphans::Migration),
             Box::new(m0005_proofs_and_chunks::Migration),
+            Box::new(m0006_retry_in_chunks::Migration),
         ]
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 use model::{
     ids::{ContextId, Fence},
-    state::{ContextState, ResourceEvent},
+    state::{ContextState, Goal, ResourceEvent},
 };
 use sea_orm::ConnectionTrait;
 
@@ -46,6 +46,33 @@ pub(crate) async fn terminate<C: ConnectionTrait>(db: &C, head: &Head) -> Result
     Ok(())
 }
 
+/// Lets every row that is not where it should be begin anew, or notes that those of a large context
+/// are still to.
+pub(crate) async fn anew<C: ConnectionTrait>(db: &C, head: &Head) -> Result<()> {
+    if is_large(db, &head.id).await? {
+        let sql = "UPDATE context SET anew = 0 WHERE id = $1";
+        sql::run(db, sql, args![head.id.0.clone()]).await?;
+        return Ok(());
+    }
+    begin_anew(db, head, None).await
+}
+
+async fn begin_anew<C: ConnectionTrait>(
+    db: &C,
+    head: &Head,
+    rows: Option<(i64, i64)>,
+) -> Result<()> {
+    let event = |sent| match head.goal {
+        Goal::Apply => ResourceEvent::Instantiate,
+        Goal::Delete => ResourceEvent::Terminate { sent },
+    };
+    let bulk = Bulk {
+        rows,
+        ..Bulk::default()
+    };
+    bulk::fire(db, head, event, bulk).await.map(|_| ())
+}
+
 async fn first_lines<C: ConnectionTrait>(db: &C, head: &Head, from: i64, to: i64) -> Result<u64> {
     sql::run(
         db,
@@ -70,6 +97,7 @@ impl Store {
     /// interrupted: each chunk knows what is left.
     pub(crate) async fn catch_up(&self, context: &ContextId, fence: Fence) -> Result<()> {
         while self.born_chunk(context, fence).await? {}
+        while self.anew_chunk(context, fence).await? {}
         let mut from = Some(0);
         while let Some(at) = from {
             from = self.terminate_chunk(context, fence, at).await?;
@@ -101,6 +129,35 @@ impl Store {
                 args![context.0.clone(), more.then_some(from + CHUNK)],
             )
             .await?;
+            Ok(more)
+        })
+    }
+
+    /// Lets a chunk of rows begin anew; true if there may be more. The note is in the transaction: what
+    /// fails again later stays failed.
+    async fn anew_chunk(&self, context: &ContextId, fence: Fence) -> Result<bool> {
+        let anew = "SELECT anew, (SELECT MAX(id) FROM resource WHERE context = $1) AS last \
+                    FROM context WHERE id = $1 AND anew IS NOT NULL";
+        let none = sql::one(&self.shared.read, anew, args![context.0.clone()]).await?;
+        if none.is_none() {
+            return Ok(false);
+        }
+        transact!(self, tx, {
+            let head = heads::known_context(&tx, context, Lock::Update).await?;
+            let row = sql::one(&tx, anew, args![context.0.clone()]).await?;
+            let (true, Some(row)) = (head.is(fence), row) else {
+                return Ok(false);
+            };
+            let from = row.int("anew")?;
+            let next = from + CHUNK;
+            let more = row.int("last")? >= next;
+            sql::run(
+                &tx,
+                "UPDATE context SET anew = $2 WHERE id = $1",
+                args![context.0.clone(), more.then_some(next)],
+            )
+            .await?;
+            begin_anew(&tx, &head, Some((from, next - 1))).await?;
             Ok(more)
         })
     }

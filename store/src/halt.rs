@@ -6,8 +6,7 @@
 //! context writes one row.
 
 use crate::{
-    Accepted, RequestMeta, Result, Store,
-    bulk::{self, Bulk},
+    Accepted, RequestMeta, Result, Store, chunks,
     heads::{self, DigHead, Head, Lock},
     log::{self, Line},
     requests,
@@ -19,7 +18,7 @@ use model::{
     failure::Failure,
     ids::DigRef,
     row::Row,
-    state::{ContextState, DigEvent, Goal, ResourceEvent, ResourceState, context},
+    state::{ContextState, DigEvent, Goal, ResourceState, context},
 };
 use sea_orm::ConnectionTrait;
 
@@ -75,7 +74,7 @@ async fn turn<C: ConnectionTrait>(
     sql::run(
         db,
         "UPDATE context SET state = $2, fence = $3, wanted = $3, changed_ms = now_ms(), \
-         blocked_by = NULL, halted = $4 WHERE id = $1",
+         blocked_by = NULL, halted = $4, anew = NULL WHERE id = $1",
         args![
             head.id.0.clone(),
             head.state.as_str(),
@@ -95,12 +94,7 @@ async fn turn<C: ConnectionTrait>(
     ];
     log::append(db, &lines).await?;
     if halted.is_none() {
-        let goal = head.goal;
-        let again = |sent| match goal {
-            Goal::Apply => ResourceEvent::Instantiate,
-            Goal::Delete => ResourceEvent::Terminate { sent },
-        };
-        bulk::fire(db, &head, again, Bulk::default()).await?;
+        chunks::anew(db, &head).await?;
     }
     Ok(answer)
 }

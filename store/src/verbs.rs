@@ -297,7 +297,7 @@ async fn terminate<C: ConnectionTrait>(
     sql::run(
         db,
         "UPDATE context SET state = $2, goal = $3, fence = $4, wanted = $4, changed_ms = now_ms(), \
-         blocked_by = NULL, halted = NULL WHERE id = $1",
+         blocked_by = NULL, halted = NULL, anew = NULL WHERE id = $1",
         args![
             head.id.0.clone(),
             head.state.as_str(),

@@ -10,16 +10,17 @@ use crate::{
 use model::{
     document::OnFailure,
     failure::Certainty::{Ambiguous, Definite},
-    ids::{ContextId, Fence},
+    ids::{ContextId, Fence, RowId},
     state::{ContextState, DigState, Goal},
 };
-use store::{Closed, Found, Opened, RowFilter, SettleRow, Store, StoreError};
+use store::{Closed, Found, Opened, PermitRow, RowFilter, SettleRow, Store, StoreError};
 
 on_both!(
     a_stop_settles_at_once_and_records_what_is_in_flight,
     a_stopped_terminate_goes_on_by_retry_and_by_terminate,
     stop_and_retry_are_refused_where_the_machines_have_no_row,
     a_repeated_stop_or_retry_has_one_effect,
+    a_large_context_begins_anew_in_chunks_and_once,
     a_stop_and_a_settle_at_once_leave_one_of_the_two,
     of_a_stop_and_a_terminate_at_once_both_orders_are_legal,
     the_first_failure_halts_a_context_that_fails_fast,
@@ -200,6 +201,52 @@ async fn stop_and_retry_are_refused_where_the_machines_have_no_row(bed: &Bed) {
             "Terminated (context Terminated): delete, instantiate"
         );
     }
+}
+
+/// The first and the last row have trouble on their way to a goal.
+async fn both_ends_wait(store: &Store, context: &ContextId, fence: Fence, goal: Goal, last: RowId) {
+    for row in [0, last] {
+        send(store, context, fence, goal, row, Definite, transient()).await;
+    }
+}
+
+async fn a_large_context_begins_anew_in_chunks_and_once(bed: &Bed) {
+    let store = &bed.store;
+    // More than two chunks.
+    let last = 4_000;
+    let names: Vec<String> = (0..=last).map(|i| format!("a/c1/x{i}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (context, _) = instantiate(store, "d", &names).await;
+    let retrying = async || {
+        let rows = store.rows(&context, &[0, last]).await.unwrap();
+        let retrying = rows.iter().filter(|row| row.state.name() == "Retrying");
+        retrying.count()
+    };
+    let id = dig_ref("d");
+    let fence = begin(store, &context).await;
+    both_ends_wait(store, &context, fence, Goal::Apply, last).await;
+    store.accept_stop(&id, &meta()).await.unwrap();
+    store.accept_retry(&id, &meta()).await.unwrap();
+    assert_eq!(retrying().await, 2, "the accept leaves the rows alone");
+    // A terminate in between wins: nothing begins anew towards a goal that was given up.
+    store.accept_terminate(&id, &meta()).await.unwrap();
+    let fence = begin(store, &context).await;
+    assert_eq!(retrying().await, 2);
+    let permit = store.permit(&context, fence).await.unwrap();
+    assert_eq!(permit, PermitRow::Granted);
+    let fence = begin(store, &context).await;
+    both_ends_wait(store, &context, fence, Goal::Delete, last).await;
+
+    store.accept_stop(&id, &meta()).await.unwrap();
+    store.accept_retry(&id, &meta()).await.unwrap();
+    assert_eq!(retrying().await, 2);
+    let fence = begin(store, &context).await;
+    assert_eq!(retrying().await, 0, "the run that takes it up moves both");
+    both_ends_wait(store, &context, fence, Goal::Delete, last).await;
+    let run = store.begin(&context, "another run").await.unwrap().unwrap();
+    assert_ne!(run.fence, fence);
+    assert_eq!(retrying().await, 2, "what had trouble since is not moved");
+    log_is_legal(store, &id).await;
 }
 
 async fn a_repeated_stop_or_retry_has_one_effect(bed: &Bed) {
