@@ -111,7 +111,6 @@ pub fn by_presence(group: &str, kind: &str) -> bool {
         | "discovery.k8s.io"
         | "coordination.k8s.io"
         | "admissionregistration.k8s.io"
-        | "apiregistration.k8s.io"
         | "apiextensions.k8s.io"
         | "flowcontrol.apiserver.k8s.io" => true,
         _ => false,

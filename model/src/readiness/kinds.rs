@@ -20,6 +20,7 @@ pub fn of(object: &Value) -> Option<Sight> {
         // The generation was looked at before: the controller has computed what may be disrupted.
         ("policy", "PodDisruptionBudget") => Sight::ready(),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => definition(object),
+        ("apiregistration.k8s.io", "APIService") => api_service(object),
         _ => return None,
     })
 }
@@ -208,4 +209,14 @@ fn definition(object: &Value) -> Sight {
         return Sight::ready();
     }
     Sight::waiting("is not established yet")
+}
+
+/// kstatus takes any APIService for ready; one whose server does not answer makes the discovery of
+/// its group fail and holds up the end of every namespace, so that is told.
+fn api_service(object: &Value) -> Sight {
+    match condition(object, "Available") {
+        Some(available) if available["status"] == "True" => Sight::ready(),
+        Some(available) => Sight::waiting(format!("its API is not available{}", why(available))),
+        None => Sight::waiting("it is not known yet whether its API is available"),
+    }
 }

@@ -166,6 +166,12 @@ fn services_claims_budgets_and_definitions_have_their_own_way() {
         {}, crd(&[("NamesAccepted", "False", "ListKindConflict")])
             => "!its names are not accepted: ListKindConflict";
     }
+    check! { "apiregistration.k8s.io/v1" "APIService";
+        {}, crd(&[("Available", "True", "Passed")]) => "Ready";
+        {}, crd(&[("Available", "False", "FailedDiscoveryCheck")])
+            => "its API is not available: FailedDiscoveryCheck";
+        {}, crd(&[]) => "it is not known yet whether its API is available";
+    }
 }
 
 #[test]
@@ -205,6 +211,12 @@ fn kinds_without_a_status_are_ready_by_being_there() {
         ("apiextensions.k8s.io", "CustomResourceDefinition", true),
         ("shop.example.com", "Cart", false),
         ("policy", "PodDisruptionBudget", false),
+        (
+            "admissionregistration.k8s.io",
+            "ValidatingWebhookConfiguration",
+            true,
+        ),
+        ("apiregistration.k8s.io", "APIService", false),
         ("autoscaling", "HorizontalPodAutoscaler", false),
     ] {
         assert_eq!(by_presence(group, kind), expected, "{group}/{kind}");
