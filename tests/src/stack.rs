@@ -89,25 +89,44 @@ impl Stack {
     /// A stack with up to two clusters `c1` and `c2`, sandbox or real, registered alike; `None`
     /// when there are no real ones, which is said.
     pub async fn at(at: At, clusters: usize) -> Option<Self> {
-        if at == At::Sandbox {
-            return Some(Self::start(clusters).await);
+        Self::at_with(at, clusters, Duration::ZERO, StoreConfig::default()).await
+    }
+
+    /// … whose clusters are `distance` away: added to every request.
+    pub async fn at_far(at: At, clusters: usize, distance: Duration) -> Option<Self> {
+        Self::at_with(at, clusters, distance, StoreConfig::default()).await
+    }
+
+    /// … with other times than the protocol's.
+    pub async fn at_timed(at: At, clusters: usize, times: StoreConfig) -> Option<Self> {
+        Self::at_with(at, clusters, Duration::ZERO, times).await
+    }
+
+    async fn at_with(
+        at: At,
+        clusters: usize,
+        distance: Duration,
+        times: StoreConfig,
+    ) -> Option<Self> {
+        let lease = match at {
+            At::Sandbox => None,
+            At::RealServers => Some(control_plane::lease().await?),
+        };
+        let mut config = match &lease {
+            None => HostConfig::simulated(clusters),
+            Some(lease) => in_front_of(&lease.planes()[..clusters]),
+        };
+        for cluster in &mut config.clusters {
+            cluster.distance = distance;
         }
-        let lease = control_plane::lease().await?;
-        let mut stack = Self::in_front_of(&lease.planes()[..clusters]).await;
-        stack.lease = Some(lease);
+        let mut stack = Self::start_timed(config, times).await;
+        stack.lease = lease;
         Some(stack)
     }
 
     /// A stack whose clusters are these control planes, `c1` …, behind the fault switch.
     pub async fn in_front_of(planes: &[ControlPlane]) -> Self {
-        let cluster = |(i, plane): (usize, &ControlPlane)| {
-            ClusterSpec::proxy(format!("c{}", i + 1), plane.kubeconfig_file())
-        };
-        Self::start_with(HostConfig {
-            clusters: planes.iter().enumerate().map(cluster).collect(),
-            ..HostConfig::default()
-        })
-        .await
+        Self::start_with(in_front_of(planes)).await
     }
 
     pub async fn start_with(config: HostConfig) -> Self {
@@ -276,6 +295,16 @@ impl Stack {
         if let Some(lease) = self.lease.take() {
             lease.give_back().await;
         }
+    }
+}
+
+fn in_front_of(planes: &[ControlPlane]) -> HostConfig {
+    let cluster = |(i, plane): (usize, &ControlPlane)| {
+        ClusterSpec::proxy(format!("c{}", i + 1), plane.kubeconfig_file())
+    };
+    HostConfig {
+        clusters: planes.iter().enumerate().map(cluster).collect(),
+        ..HostConfig::default()
     }
 }
 

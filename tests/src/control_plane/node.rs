@@ -23,7 +23,12 @@ pub async fn has_default_namespace(client: &Client) -> bool {
 pub async fn join(client: &Client) -> Result<(), String> {
     let nodes: Api<Node> = Api::all(client.clone());
     let node = serde_json::from_value(json!({
-        "metadata": {"name": NAME, "annotations": {"kwok.x-k8s.io/node": "fake"}},
+        "metadata": {
+            "name": NAME,
+            "annotations": {"kwok.x-k8s.io/node": "fake"},
+            // As a kubelet labels its node; pods of real applications ask for it.
+            "labels": {"kubernetes.io/os": "linux", "kubernetes.io/hostname": NAME},
+        },
     }));
     let node = node.map_err(|error| error.to_string())?;
     let created = nodes.create(&PostParams::default(), &node).await;
