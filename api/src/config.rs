@@ -15,12 +15,9 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     #[error(
-        "the configuration file {path} is not understood: {source}; `muster-api --help` lists what it may say"
+        "the configuration file {path} is not understood: {cause}; `muster-api --help` lists what it may say"
     )]
-    Malformed {
-        path: String,
-        source: Box<toml::de::Error>,
-    },
+    Malformed { path: String, cause: String },
     #[error("{what} is missing; pass {flag}")]
     Missing {
         what: &'static str,
@@ -110,9 +107,9 @@ impl Settings {
             path: path.display().to_string(),
             source,
         })?;
-        let file: Self = toml::from_str(&text).map_err(|source| ConfigError::Malformed {
+        let file: Self = toml::from_str(&text).map_err(|error| ConfigError::Malformed {
             path: path.display().to_string(),
-            source: Box::new(source),
+            cause: unquoted(&text, &error),
         })?;
         Ok(self.or(file))
     }
@@ -134,6 +131,13 @@ impl Settings {
             log: self.log.or(other.log),
         }
     }
+}
+
+/// Where and what, without the line itself, which the error would quote: it may hold a password.
+fn unquoted(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.unwrap_or_default().matches('\n').count() + 1;
+    format!("line {line}: {}", error.message())
 }
 
 /// Everything the api needs to know, checked.

@@ -8,7 +8,10 @@ use crate::{
 use migrations::MigrateError;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    sqlx::{
+        postgres::PgConnectOptions,
+        sqlite::{SqliteJournalMode, SqliteSynchronous},
+    },
 };
 use std::{sync::Arc, time::Duration};
 
@@ -99,6 +102,14 @@ type Connections = (
 
 async fn connect(url: &str) -> Result<Connections> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        // Asked for here: who reads it next quotes all of it in its error, the password too.
+        url.parse::<PgConnectOptions>().map_err(|error| {
+            let error = error.to_string();
+            let why = error.trim_start_matches("error with configuration: ");
+            invalid(format!(
+                "the address cannot be read: {why}; write special characters of a password as %XX"
+            ))
+        })?;
         let mut options = quiet(url);
         options.max_connections(POOL).min_connections(2);
         // A lost "sent" is an orphan: whatever the server's default, our commits are durable. A
@@ -113,11 +124,8 @@ async fn connect(url: &str) -> Result<Connections> {
         return Ok((pool.clone(), pool, None));
     }
     let Some(path) = url.strip_prefix("sqlite:") else {
-        return Err(StoreError::Refused {
-            object: "store".into(),
-            cause: "the address is neither sqlite:PATH nor postgres://…".into(),
-            reason: "INVALID_STORE",
-        });
+        let cause = "the address is neither sqlite:PATH nor postgres://…";
+        return Err(invalid(cause.to_owned()));
     };
     let path = path.strip_prefix("//").unwrap_or(path);
     let path = path.split('?').next().unwrap_or(path).to_owned();
@@ -149,6 +157,14 @@ async fn connect(url: &str) -> Result<Connections> {
     let read = open(READERS, BUSY).await?;
     let probe = open(1, PROBE).await?;
     Ok((write, read, Some(probe)))
+}
+
+fn invalid(cause: String) -> StoreError {
+    StoreError::Refused {
+        object: "store".into(),
+        cause,
+        reason: "INVALID_STORE",
+    }
 }
 
 fn quiet(url: &str) -> ConnectOptions {

@@ -69,7 +69,20 @@ impl Client {
 }
 
 fn wrong_settings(error: ConfigError) -> TemporalError {
-    TemporalError::permanent("read TEMPORAL_* and temporal.toml", chain(&error))
+    TemporalError::permanent(
+        "read TEMPORAL_* and temporal.toml",
+        unquoted(&chain(&error)),
+    )
+}
+
+/// Without the lines that a TOML error quotes (`2 | api_key = …`): they may hold a key.
+fn unquoted(said: &str) -> String {
+    let quote = |line: &&str| {
+        line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit())
+            .starts_with('|')
+    };
+    let lines = said.lines().filter(|line| !quote(line) && !line.is_empty());
+    lines.collect::<Vec<_>>().join(": ")
 }
 
 fn options(
@@ -134,6 +147,16 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_error_quotes_is_left_out() {
+        let said = "loading: TOML parse error at line 12, column 3\n   |\n12 | api_key = \"a\n   |   ^\n\
+                    invalid basic string\n";
+        assert_eq!(
+            unquoted(said),
+            "loading: TOML parse error at line 12, column 3: invalid basic string"
+        );
+    }
 
     #[test]
     fn flags_win_over_the_profile_and_absent_ones_leave_it() {

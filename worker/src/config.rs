@@ -18,12 +18,9 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     #[error(
-        "the configuration file {path} is not understood: {source}; `muster-worker run --help` lists what it may say"
+        "the configuration file {path} is not understood: {cause}; `muster-worker run --help` lists what it may say"
     )]
-    Malformed {
-        path: String,
-        source: Box<toml::de::Error>,
-    },
+    Malformed { path: String, cause: String },
     #[error("{what} is missing; pass {flag}")]
     Missing {
         what: &'static str,
@@ -91,9 +88,9 @@ impl Settings {
             path: named(),
             source,
         })?;
-        let file: Self = toml::from_str(&text).map_err(|source| ConfigError::Malformed {
+        let file: Self = toml::from_str(&text).map_err(|error| ConfigError::Malformed {
             path: named(),
-            source: Box::new(source),
+            cause: unquoted(&text, &error),
         })?;
         Ok(self.or(file))
     }
@@ -115,6 +112,13 @@ impl Settings {
             log: self.log.or(other.log),
         }
     }
+}
+
+/// Where and what, without the line itself, which the error would quote: it may hold a password.
+fn unquoted(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.unwrap_or_default().matches('\n').count() + 1;
+    format!("line {line}: {}", error.message())
 }
 
 /// Everything the worker needs to know, checked.
