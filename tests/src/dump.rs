@@ -1,8 +1,8 @@
 //! Everything a store's database holds, read behind the store's back.
 
-use sea_orm::{ConnectionTrait, Database, QueryResult, Statement};
+use sea_orm::{ConnectionTrait, Database, DbBackend, QueryResult, Statement};
 
-/// Every value of every table of a SQLite store as (`table.column`, bytes); what is compressed,
+/// Every value of every table of a store as (`table.column`, bytes); what is compressed,
 /// opened too.
 pub async fn columns(url: &str) -> Vec<(String, Vec<u8>)> {
     let db = Database::connect(url).await.unwrap();
@@ -11,7 +11,14 @@ pub async fn columns(url: &str) -> Vec<(String, Vec<u8>)> {
         db.query_all_raw(statement).await.unwrap()
     };
     let mut all = vec![];
-    for table in ask("SELECT name FROM sqlite_master WHERE type = 'table'").await {
+    let tables = match db.get_database_backend() {
+        DbBackend::Postgres => {
+            "SELECT CAST(tablename AS TEXT) AS name FROM pg_tables \
+             WHERE schemaname = current_schema()"
+        }
+        _ => "SELECT name FROM sqlite_master WHERE type = 'table'",
+    };
+    for table in ask(tables).await {
         let table: String = table.try_get("", "name").unwrap();
         for row in ask(&format!("SELECT * FROM {table}")).await {
             for column in row.column_names() {

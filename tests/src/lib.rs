@@ -10,6 +10,7 @@ pub mod documents;
 pub mod dump;
 pub mod figures;
 pub mod logs;
+pub mod marks;
 pub mod muster;
 pub mod plain;
 pub mod stack;
@@ -17,7 +18,8 @@ pub mod stack;
 pub use client::Dig;
 pub use stack::{At, Stack};
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, net::SocketAddr, time::Duration};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// As in the programs.
 #[global_allocator]
@@ -39,4 +41,14 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl 
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// What a process says at `/metrics`, headers included.
+pub async fn metrics(address: SocketAddr) -> Vec<u8> {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = vec![];
+    stream.read_to_end(&mut answer).await.unwrap();
+    answer
 }

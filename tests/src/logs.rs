@@ -23,10 +23,10 @@ impl Write for Keep {
 }
 
 /// What our crates say at most, and the others as the binaries let them by default.
-const OURS: &str = "info,activities=debug,api=debug,cli=debug,model=debug,sandbox=debug,store=debug,\
-                    temporal=debug,worker=debug,workflows=debug";
+pub const OURS: &str = "info,activities=trace,api=trace,cli=trace,model=trace,sandbox=trace,\
+                        store=trace,temporal=trace,worker=trace,workflows=trace";
 
-/// Keeps what is logged from now on, by `RUST_LOG` or at the debug level of our crates.
+/// Keeps what is logged from now on, by `RUST_LOG` or at the lowest level of our crates.
 pub fn capture() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(OURS));
     let _ = tracing_subscriber::fmt()

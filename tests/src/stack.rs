@@ -46,6 +46,8 @@ pub struct Stack {
     pub bound: api::Bound,
     pub temporal: embedded::Running,
     pub dir: TempDir,
+    /// The store's address.
+    pub store: String,
     worker: Option<Part>,
     api: Option<Part>,
     /// The real control planes behind the switch, if that is where it runs.
@@ -135,8 +137,18 @@ impl Stack {
 
     /// … with other times than the protocol's.
     pub async fn start_timed(config: HostConfig, times: StoreConfig) -> Self {
+        Self::start_stored(config, times, None).await
+    }
+
+    /// … with a store elsewhere than in a SQLite file of its own.
+    pub async fn start_stored(
+        config: HostConfig,
+        times: StoreConfig,
+        store: Option<String>,
+    ) -> Self {
         logs::capture();
         let dir = tempfile::tempdir().unwrap();
+        let store = store.unwrap_or_else(|| store_url(&dir));
         std::fs::write(dir.path().join("muster.key"), "07".repeat(32)).unwrap();
         set_private(&dir.path().join("muster.key"));
         let server = embedded::DevServer {
@@ -149,7 +161,7 @@ impl Stack {
         let host = Host::start(config).await.unwrap();
         let stop = CancellationToken::new();
         let mut config = api::Config::embedded(
-            &store_url(&dir),
+            &store,
             Server {
                 address: Some(temporal.address.clone()),
                 namespace: None,
@@ -176,6 +188,7 @@ impl Stack {
             bound,
             temporal,
             dir,
+            store,
             worker: None,
             api,
             lease: None,
@@ -191,11 +204,8 @@ impl Stack {
             address: Some(self.temporal.address.clone()),
             namespace: None,
         };
-        let mut config = worker::Config::embedded(
-            &store_url(&self.dir),
-            server,
-            self.dir.path().join("muster.key"),
-        );
+        let mut config =
+            worker::Config::embedded(&self.store, server, self.dir.path().join("muster.key"));
         config.grace = Duration::from_secs(5);
         config.times = self.times.clone();
         let stop = CancellationToken::new();

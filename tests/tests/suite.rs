@@ -19,6 +19,9 @@ macro_rules! everywhere {
     };
 }
 
+#[path = "../../store/tests/store/postgres.rs"]
+mod postgres;
+
 mod suite {
     mod applications;
     mod cases;

@@ -5,21 +5,21 @@
 //! objects (a Deployment's environment, a ConfigMap's data) are stored readable, compressed, with
 //! the object; they are in no history, log, metric, event, error, status or output all the same.
 
+use crate::postgres;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use proto::v1::{ContextState, ResourceState as R};
-use sandbox::host::{Fault, FaultKind, Verb};
+use sandbox::host::{Fault, FaultKind, HostConfig, Verb};
 use std::fmt::Write as _;
-use store::{SealKey, Store};
+use store::{SealKey, Store, StoreConfig};
 use tests::{
     Stack,
     api_only::ApiOnly,
     clusters::client,
     documents::{App, Upload, config_map},
     dump,
+    marks::{forms, holds},
     muster::muster,
-    stack::store_url,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Markers begin alike, so that one search finds any of them.
 const SEALED: &str = "zq7-sealed-marker-";
@@ -84,25 +84,6 @@ fn kubeconfig(planter: &mut Planter) -> String {
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: a\ncontexts:\n- name: a\n  context: {{cluster: c, user: u}}\nclusters:\n- name: c\n  cluster: {{server: 'https://127.0.0.1:1'}}\nusers:\n{users}"
     )
-}
-
-/// What gives a marker away, whatever stands before and behind it: itself, in hex, in base64 at each
-/// of the three offsets.
-fn forms(prefix: &str) -> Vec<Vec<u8>> {
-    let hex: String = prefix.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let mut forms = vec![prefix.as_bytes().to_vec(), hex.into_bytes()];
-    for offset in 0..3 {
-        let text = STANDARD.encode([&b"..."[..offset], prefix.as_bytes()].concat());
-        let inner = &text.trim_end_matches('=')[[0, 2, 3][offset]..];
-        forms.push(inner.as_bytes()[..inner.len() - 2].to_vec());
-    }
-    forms
-}
-
-/// By the standard library's search, which is optimized in every build.
-fn holds(bytes: &[u8], what: &[u8]) -> bool {
-    let what = std::str::from_utf8(what).unwrap();
-    String::from_utf8_lossy(bytes).contains(what)
 }
 
 /// What was written, by place.
@@ -198,15 +179,6 @@ async fn refusals(written: &mut Written, stack: &Stack, hidden: &[String]) {
     }
 }
 
-async fn metrics(address: std::net::SocketAddr) -> Vec<u8> {
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = vec![];
-    stream.read_to_end(&mut answer).await.unwrap();
-    answer
-}
-
 /// A server that asks for tokens: right ones, wrong ones, and a file that cannot be read.
 async fn tokens(written: &mut Written, tokens: &[String]) {
     let dir = tempfile::tempdir().unwrap();
@@ -227,7 +199,19 @@ async fn tokens(written: &mut Written, tokens: &[String]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn planted_markers_are_nowhere_but_sealed() {
-    let stack = Stack::start(2).await;
+    planted_markers(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgresql_planted_markers_are_nowhere_but_sealed() {
+    if let Some(url) = postgres::database().await {
+        planted_markers(Some(url)).await;
+    }
+}
+
+async fn planted_markers(postgres: Option<String>) {
+    let clusters = HostConfig::simulated(2);
+    let stack = Stack::start_stored(clusters, StoreConfig::default(), postgres.clone()).await;
     let mut planter = Planter::default();
     let good: String = (0..12)
         .map(|i| secret(&mut planter, &format!("good{i}")))
@@ -326,7 +310,7 @@ async fn planted_markers_are_nowhere_but_sealed() {
     written.add("status", format!("{ended:?}"));
     written.add("events", format!("{:?}", dig.events().await));
     commands(&mut written, &url, &sent).await;
-    written.add("metrics", metrics(stack.bound.http.unwrap()).await);
+    written.add("metrics", tests::metrics(stack.bound.http.unwrap()).await);
     let temporal = stack.temporal.client().await.unwrap();
     let history = temporal
         .history_json(&format!("dig/p/canary/{context}"))
@@ -346,7 +330,14 @@ async fn planted_markers_are_nowhere_but_sealed() {
             written.add(&name, std::fs::read(file.path()).unwrap());
         }
     }
-    for (column, bytes) in dump::columns(&store_url(&stack.dir)).await {
+    if let Some((_, folder)) = postgres.as_ref().and_then(|url| url.split_once("host=")) {
+        let log = std::fs::read(std::path::Path::new(folder).join("log"));
+        written.add("postgres log", log.unwrap());
+        written.saw("postgres log", "ready to accept connections");
+    } else {
+        written.saw("file muster.db", &context);
+    }
+    for (column, bytes) in dump::columns(&stack.store).await {
         written.add(&format!("table {column}"), bytes);
     }
 
@@ -357,7 +348,6 @@ async fn planted_markers_are_nowhere_but_sealed() {
         ("history", &context),
         ("log", "the store is open"),
         ("file temporal.db", &context),
-        ("file muster.db", &context),
         ("table event.", "the object is invalid"),
         ("table dig.", "canary"),
         ("muster status", "vault"),
@@ -390,9 +380,7 @@ async fn planted_markers_are_nowhere_but_sealed() {
     );
 
     // Sealed they are there.
-    let store = Store::open(&store_url(&stack.dir), SealKey([7; 32]))
-        .await
-        .unwrap();
+    let store = Store::open(&stack.store, SealKey([7; 32])).await.unwrap();
     let kept = store
         .kubeconfig(&"acme+vault".parse().unwrap())
         .await

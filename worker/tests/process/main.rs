@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod by_hand;
+mod environment;
 mod hardship;
 #[path = "../../../store/tests/store/postgres.rs"]
 mod postgres;
@@ -44,6 +45,11 @@ impl Process {
                 command.env_remove(&name);
             }
         }
+        Self::plain(command)
+    }
+
+    /// With the environment as it is given.
+    fn plain(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
