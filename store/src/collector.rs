@@ -16,8 +16,9 @@ use std::collections::BTreeMap;
 
 impl Store {
     /// Registered clusters that a visit is due for: they have a tombstone or a wanted entry, and
-    /// were not visited for the interval, or not since they connected, or since somebody asked; a
-    /// silent one with a wanted entry whenever a probe is due.
+    /// were not visited for the interval, or not since they connected, or since somebody asked; one
+    /// that answers and still has a wanted entry soon, then ever less often; a silent one with a
+    /// wanted entry whenever a probe is due.
     /// Tombstones that are too old are removed. A cluster without either costs nothing.
     pub async fn collect_due(&self, limit: u64) -> Result<Vec<ClusterId>> {
         let config = &self.shared.config;
@@ -42,13 +43,17 @@ impl Store {
              GROUP BY c.id, c.connectivity, c.since_ms, c.next_probe_ms, v.visited_ms \
              HAVING v.visited_ms IS NULL OR v.visited_ms < now_ms() - $1 \
              OR v.visited_ms <= MAX(w.wanted) \
+             OR (MAX(w.wanted) > 0 AND c.connectivity <> 'Retrying' \
+             AND now_ms() - v.visited_ms > $3 \
+             AND now_ms() - v.visited_ms > v.visited_ms - MAX(w.wanted)) \
              OR (c.connectivity = 'Available' AND v.visited_ms < c.since_ms) \
              OR (MAX(w.wanted) > 0 AND c.connectivity = 'Retrying' \
              AND COALESCE(c.next_probe_ms, 0) <= now_ms()) \
              ORDER BY COALESCE(v.visited_ms, 0), c.id LIMIT $2",
             args![
                 config.collect_every_ms,
-                i64::try_from(limit).unwrap_or(i64::MAX)
+                i64::try_from(limit).unwrap_or(i64::MAX),
+                config.collect_again_ms
             ],
         )
         .await?;

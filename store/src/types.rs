@@ -79,6 +79,9 @@ pub struct StoreConfig {
     pub collect_every_ms: i64,
     /// … for so long after a life there ended.
     pub tombstone_ms: i64,
+    /// So soon the collector comes back to what it has deleted and is not gone yet; then after
+    /// twice as long each time.
+    pub collect_again_ms: i64,
 }
 
 impl Default for StoreConfig {
@@ -91,6 +94,7 @@ impl Default for StoreConfig {
             staging_ms: 3_600_000,
             collect_every_ms: 600_000,
             tombstone_ms: 7 * 86_400_000,
+            collect_again_ms: 5_000,
         }
     }
 }

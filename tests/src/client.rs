@@ -1,6 +1,6 @@
 //! One DIG through gRPC.
 
-use crate::{PATIENCE, until};
+use crate::{PATIENCE, until, until_or_say};
 use proto::v1::{
     ApproveRequest, ContextState, DeleteDeploymentIntentGroupRequest, DigState, Event,
     GetStatusRequest, InstantiateRequest, LifecycleResponse, ListEventsRequest, Resource,
@@ -8,6 +8,7 @@ use proto::v1::{
     WatchStatusRequest, document_service_client::DocumentServiceClient, get_status_response::Part,
     lifecycle_service_client::LifecycleServiceClient,
 };
+use std::sync::{Mutex, PoisonError};
 use tonic::{Status, transport::Channel};
 
 #[derive(Clone)]
@@ -205,8 +206,18 @@ impl Dig {
 
     /// Waits until the status is as wanted; an api that does not answer meanwhile is waited for.
     pub async fn until(&self, what: &str, is: impl Fn(&Snapshot) -> bool) -> Snapshot {
-        until(&format!("{}: {what}", self.name), || async {
-            self.try_status().await.ok().filter(&is)
+        let last = Mutex::new(None);
+        let seen = || match last.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(last) => told(&last),
+            None => "the api does not answer".to_owned(),
+        };
+        until_or_say(&format!("{}: {what}", self.name), seen, || async {
+            let status = self.try_status().await.ok()?;
+            if is(&status) {
+                return Some(status);
+            }
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
+            None
         })
         .await
     }
@@ -272,4 +283,34 @@ impl Dig {
     pub async fn until_terminated(&self) -> Snapshot {
         self.until_context(ContextState::Terminated).await
     }
+}
+
+/// A status for whoever has to find out why it is not another one.
+fn told(status: &Snapshot) -> String {
+    let head = &status.head;
+    let mut text = format!(
+        "{:?}, context {:?}, {:?}, {:?}",
+        head.state(),
+        head.context,
+        head.deployed_counts,
+        head.ready_counts
+    );
+    for problem in &head.problems {
+        text += &format!("\n{problem:?}");
+    }
+    for row in &status.resources {
+        let error = row.last_error.as_ref().map(|error| &error.message);
+        text += &format!(
+            "\n{} {}/{}: {:?}, {}, {} attempts, {:?}, {:?}",
+            row.cluster,
+            row.kind,
+            row.name,
+            row.deployed_status(),
+            row.ready_status,
+            row.attempts,
+            row.blocked_by,
+            error,
+        );
+    }
+    text
 }

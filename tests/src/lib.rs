@@ -29,7 +29,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Looks at `what` until it is `Some`.
-pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, look: impl FnMut() -> F) -> T {
+    until_or_say(what, String::new, look).await
+}
+
+/// … and says at the end of its patience what it saw instead.
+pub async fn until_or_say<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    saw: impl Fn() -> String,
+    mut look: impl FnMut() -> F,
+) -> T {
     let ends = tokio::time::Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look().await {
@@ -37,7 +46,8 @@ pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl 
         }
         assert!(
             tokio::time::Instant::now() < ends,
-            "not within {PATIENCE:?}: {what}"
+            "not within {PATIENCE:?}: {what}\n{}",
+            saw()
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -66,7 +66,7 @@ pub const WATCH_HEARTBEAT: Duration = Duration::from_secs(5);
 /// A watcher that gave no sign of life for so long is started again.
 pub const WATCH_STALE: Duration = Duration::from_secs(15);
 /// Entries of the orphan ledger that one visit of the collector takes, and its looks for the end of
-/// a delete (0.2 s, 0.2 s, 0.4 s …).
+/// a delete (25 ms, 25 ms, 50 ms …).
 pub const COLLECT_ORPHANS: u64 = 64;
 pub const COLLECT_LOOKS: u32 = 4;
 /// One visit, and how often it is tried before the next one is waited for.

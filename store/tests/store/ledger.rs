@@ -257,6 +257,14 @@ async fn only_clusters_with_a_reason_are_visited(bed: &Bed) {
     store.want_orphans(&all(), &meta()).await.unwrap();
     assert_eq!(due().await, [cluster("c2")], "somebody asked");
     store.collect_started(&cluster("c2")).await.unwrap();
+    bed.sql("UPDATE collector SET visited_ms = visited_ms - 6000")
+        .await;
+    bed.sql("UPDATE orphan SET wanted_ms = wanted_ms - 6500")
+        .await;
+    assert_eq!(due().await, [cluster("c2")], "what it deleted may be gone");
+    bed.sql("UPDATE orphan SET wanted_ms = wanted_ms - 6000")
+        .await;
+    assert!(due().await.is_empty(), "ever less often");
     bed.sql("UPDATE collector SET visited_ms = visited_ms - 1000")
         .await;
     bed.sql("UPDATE orphan SET wanted_ms = NULL").await;

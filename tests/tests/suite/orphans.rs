@@ -5,15 +5,21 @@ use proto::v1::{
     ResourceState as R, collected_orphan::Result as Came,
     document_service_client::DocumentServiceClient, orphan_service_client::OrphanServiceClient,
 };
-use sandbox::host::{Fault, FaultKind, HostConfig, Verb};
+use sandbox::host::{Fault, FaultKind, Verb};
 use store::StoreConfig;
 use tests::{
-    Stack,
+    At, Stack,
     clusters::{client, config_maps},
     documents::{App, config_map, config_maps as maps, on},
     until,
 };
 use tonic::{Code, transport::Channel};
+
+everywhere! {
+    a_terminate_that_abandons_a_dead_cluster_ends_and_the_ledger_is_collected_when_it_is_back,
+    a_forgotten_orphan_stays_on_its_cluster_and_a_new_life_says_whose_it_is,
+    an_object_that_arrives_after_terminated_is_collected_by_itself,
+}
 
 async fn names_on(stack: &Stack, cluster: &str) -> Vec<String> {
     let client = client(&stack.host.cluster(cluster).unwrap().kubeconfig).await;
@@ -30,10 +36,12 @@ async fn orphans(stack: &Stack) -> Vec<Orphan> {
     page.into_inner().orphans
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_terminate_that_abandons_a_dead_cluster_ends_and_the_ledger_is_collected_when_it_is_back()
-{
-    let stack = Stack::start(2).await;
+async fn a_terminate_that_abandons_a_dead_cluster_ends_and_the_ledger_is_collected_when_it_is_back(
+    at: At,
+) {
+    let Some(stack) = Stack::at(at, 2).await else {
+        return;
+    };
     let apps = [App::new("a", maps(&["r1", "r2"]))];
     let dig = stack.approved("x", &apps, &on(&["c1", "c2"])).await;
     dig.instantiate().await.unwrap();
@@ -106,9 +114,10 @@ async fn a_terminate_that_abandons_a_dead_cluster_ends_and_the_ledger_is_collect
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_forgotten_orphan_stays_on_its_cluster_and_a_new_life_says_whose_it_is() {
-    let stack = Stack::start(1).await;
+async fn a_forgotten_orphan_stays_on_its_cluster_and_a_new_life_says_whose_it_is(at: At) {
+    let Some(stack) = Stack::at(at, 1).await else {
+        return;
+    };
     let apps = [App::new("a", config_map("r1"))];
     let dig = stack.approved("x", &apps, &on(&["c1"])).await;
     dig.instantiate().await.unwrap();
@@ -151,14 +160,15 @@ async fn a_forgotten_orphan_stays_on_its_cluster_and_a_new_life_says_whose_it_is
     stack.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_arrives_after_terminated_is_collected_by_itself() {
+async fn an_object_that_arrives_after_terminated_is_collected_by_itself(at: At) {
     let times = StoreConfig {
         slack_ms: 2_000,
         collect_every_ms: 500,
         ..StoreConfig::default()
     };
-    let stack = Stack::start_timed(HostConfig::simulated(1), times).await;
+    let Some(stack) = Stack::at_timed(at, 1, times).await else {
+        return;
+    };
     let late = Fault::from(FaultKind::Late { ms: 9_000 })
         .verb(Verb::Apply)
         .of_kind("ConfigMap")
