@@ -38,7 +38,8 @@ impl Part {
 /// The controllers without a cloud, real kubelets or service accounts.
 const CONTROLLERS: &str = "namespace-controller,garbage-collector-controller,deployment-controller,\
 replicaset-controller,statefulset-controller,daemonset-controller,job-controller,cronjob-controller,\
-endpointslice-controller,disruption-controller,resourcequota-controller,clusterrole-aggregation-controller";
+endpointslice-controller,disruption-controller,resourcequota-controller,clusterrole-aggregation-controller,\
+persistentvolume-binder-controller,persistentvolume-protection-controller,persistentvolumeclaim-protection-controller";
 
 /// Ports of one control plane, kept over restarts.
 #[derive(Debug, Clone, Copy)]
