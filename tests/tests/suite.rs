@@ -31,6 +31,7 @@ mod suite {
     mod failures;
     mod house;
     mod inputs;
+    mod kubectl;
     mod large;
     mod loops;
     mod objects;

@@ -5,13 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What a whole control plane consists of.
-const BINARIES: [&str; 5] = [
+/// What a whole control plane consists of, and its client.
+const BINARIES: [&str; 6] = [
     "etcd",
     "kube-apiserver",
     "kube-controller-manager",
     "kube-scheduler",
     "kwok",
+    "kubectl",
 ];
 /// How kwok plays a node and its pods.
 const STAGES: &str = "kwok-stages.yaml";
