@@ -33,8 +33,9 @@ impl DevServer {
     ///
     /// WAL makes the file 2.5 times faster; only Temporal's file may run with
     /// `synchronous=normal` (the truth is in our store). The dynamic values: no 50 ms per hop of
-    /// the transfer queue, timers below a second stay short, cancellations are pushed to workers,
-    /// and no look for newer versions.
+    /// the transfer queue, timers below a second stay short, a terminate need not wait until the
+    /// context's last run began a second ago (nor a run that continues as new), cancellations are
+    /// pushed to workers, and no look for newer versions.
     pub fn arguments(&self) -> Vec<OsString> {
         let mut arguments: Vec<OsString> = ["server", "start-dev", "--log-level", "warn"]
             .iter()
@@ -54,6 +55,7 @@ impl DevServer {
         for value in [
             "history.transferProcessorMaxPollRPS=1000",
             "history.timerProcessorMaxTimeShift=\"10ms\"",
+            "history.workflowIdReuseMinimalInterval=\"0s\"",
             "frontend.WorkerCommandsEnabled=true",
             "system.enableCancelActivityWorkerCommand=true",
             "frontend.enableServerVersionCheck=false",
