@@ -35,7 +35,7 @@ pub const CHUNK_ABOVE: usize = 64;
 pub const CHUNK_ROWS: usize = 32;
 /// Such activities at once on one cluster, which share its connections: these stay busy while a
 /// batch ends and the next one begins, and every batch fills a transaction.
-pub const CHUNKS_PER_CLUSTER: usize = 3;
+pub const CHUNKS_PER_CLUSTER: usize = 4;
 /// Promoted activities in flight per workflow.
 pub const RETRY_SLOTS: usize = 20;
 /// Requests in flight per cluster and process: [`REQUESTS_FEW`] while at most

@@ -67,6 +67,8 @@ fn columns(kind: &str) -> &'static [Column] {
         "services" => &[
             ("Type", |o| json!(text(o, "/spec/type"))),
             ("Cluster-IP", |o| json!(text(o, "/spec/clusterIP"))),
+            ("External-IP", |o| json!(external_ip(o))),
+            ("Port(s)", |o| json!(ports(o))),
         ],
         "configmaps" | "secrets" => &[("Data", |o| {
             json!(
@@ -110,6 +112,44 @@ fn pod_ready(object: &Value) -> String {
         .and_then(Value::as_array)
         .map_or(0, Vec::len);
     format!("{ready}/{all}")
+}
+
+fn external_ip(service: &Value) -> String {
+    let list = |at: &str| {
+        let items = service.pointer(at).and_then(Value::as_array);
+        items.map(Vec::as_slice).unwrap_or_default()
+    };
+    let kind = text(service, "/spec/type");
+    if kind == "ExternalName" {
+        return text(service, "/spec/externalName").to_owned();
+    }
+    let balanced = list("/status/loadBalancer/ingress")
+        .iter()
+        .filter_map(|ingress| ingress["ip"].as_str().or(ingress["hostname"].as_str()));
+    let fixed = list("/spec/externalIPs").iter().filter_map(Value::as_str);
+    let all: Vec<&str> = balanced.chain(fixed).collect();
+    match (all.is_empty(), kind) {
+        (false, _) => all.join(","),
+        (true, "LoadBalancer") => "<pending>".to_owned(),
+        (true, _) => "<none>".to_owned(),
+    }
+}
+
+fn ports(service: &Value) -> String {
+    let ports = service.pointer("/spec/ports").and_then(Value::as_array);
+    let ports = ports.map(Vec::as_slice).unwrap_or_default().iter();
+    let port = |port: &Value| {
+        let protocol = port["protocol"].as_str().unwrap_or("TCP");
+        match port["nodePort"].as_i64().filter(|node| *node > 0) {
+            Some(node) => format!("{}:{node}/{protocol}", port["port"]),
+            None => format!("{}/{protocol}", port["port"]),
+        }
+    };
+    let all: Vec<String> = ports.map(port).collect();
+    match all.is_empty() {
+        true => "<none>".to_owned(),
+        false => all.join(","),
+    }
 }
 
 /// One row.

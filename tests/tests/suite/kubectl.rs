@@ -107,7 +107,7 @@ const SESSION: &[Step] = &[
     All("apply --server-side -f app.yaml"),
     Last("-n shop rollout status deployment/web --timeout=60s"),
     All("-n shop wait --for=condition=Available deployment/web --timeout=60s"),
-    All("-n shop get deployment,service,configmap/settings"),
+    All("-n shop get deployment/web service/web configmap/settings"),
     All("-n shop get deployment web -o json"),
     All("-n shop get service web -o json"),
     All("-n shop get configmap settings -o json --show-managed-fields"),
@@ -124,7 +124,8 @@ const SESSION: &[Step] = &[
     Fails("apply --server-side --field-manager=other -f red.yaml"),
     All("apply --server-side --field-manager=other --force-conflicts -f red.yaml"),
     All("-n shop get configmap settings -o json --show-managed-fields"),
-    All("apply --server-side -f app.yaml"),
+    Fails("apply --server-side -f app.yaml"),
+    All("apply --server-side --force-conflicts -f app.yaml"),
     // What is refused.
     Fails("-n shop get configmap absent"),
     Fails("get nothings"),

@@ -169,7 +169,12 @@ async fn an_object_that_arrives_after_terminated_is_collected_by_itself(at: At) 
     let Some(stack) = Stack::at_timed(at, 1, times).await else {
         return;
     };
-    let late = Fault::from(FaultKind::Late { ms: 9_000 })
+    // Later than Terminated: a real namespace takes its seconds to go.
+    let ms = match at {
+        At::Sandbox => 9_000,
+        At::RealServers => 30_000,
+    };
+    let late = Fault::from(FaultKind::Late { ms })
         .verb(Verb::Apply)
         .of_kind("ConfigMap")
         .named("late")

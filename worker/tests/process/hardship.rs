@@ -137,17 +137,32 @@ fn writable(dir: &Path, writable: bool) {
     }
 }
 
-/// A program as a user who is bound by the rights of files.
-fn bound_by_rights(program: &Path) -> Command {
-    let plain = unlimited(program);
-    if !is_root() {
-        return plain;
+/// Programs as a user who is bound by the rights of files, where that user may reach them.
+struct BoundByRights(tempfile::TempDir);
+
+impl BoundByRights {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        Self(dir)
     }
-    let mut command = Command::new("setpriv");
-    let nobody = NOBODY.to_string();
-    command.args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
-    command.arg(plain.get_program()).args(plain.get_args());
-    command
+
+    fn command(&self, program: &Path) -> Command {
+        if !is_root() {
+            return unlimited(program);
+        }
+        let mut reachable = program.to_owned();
+        if program.is_absolute() {
+            reachable = self.0.path().join(program.file_name().unwrap());
+            std::fs::copy(program, &reachable).unwrap();
+        }
+        let plain = unlimited(&reachable);
+        let mut command = Command::new("setpriv");
+        let nobody = NOBODY.to_string();
+        command.args(["--reuid", &nobody, "--regid", &nobody, "--clear-groups"]);
+        command.arg(plain.get_program()).args(plain.get_args());
+        command
+    }
 }
 
 async fn until_refused(dig: &Dig, why: &str) {
@@ -164,14 +179,15 @@ async fn until_refused(dig: &Dig, why: &str) {
 async fn a_database_read_only_at_the_start_is_said_and_over_when_it_may_be_written() {
     let Some(api) = api_binary() else { return };
     let stack = ByHand::new(api, None, 1).await;
+    let bound = BoundByRights::new();
     let mut first = stack.api();
     stack.register().await;
     let x = stack.approved("x", 5, &["c1"]).await;
     first.signal("TERM");
     first.ended().await;
     writable(stack.dir.path(), false);
-    let api = stack.api_as(bound_by_rights(&stack.api));
-    let worker = stack.worker_as(bound_by_rights(Path::new(WORKER)));
+    let api = stack.api_as(bound.command(&stack.api));
+    let worker = stack.worker_as(bound.command(Path::new(WORKER)));
     until_refused(&x, "the database is read-only").await;
     let waits = |process: &Process| process.log().contains("waiting for the store");
     until("both say it", || async {
@@ -193,13 +209,14 @@ async fn a_database_read_only_at_the_start_is_said_and_over_when_it_may_be_writt
 async fn a_database_opened_again_while_read_only_is_said_and_over_when_it_may_be_written() {
     let Some(api) = api_binary() else { return };
     let stack = ByHand::new(api, None, 1).await;
+    let bound = BoundByRights::new();
     writable(stack.dir.path(), true);
-    let api = stack.api_as(bound_by_rights(&stack.api));
+    let api = stack.api_as(bound.command(&stack.api));
     stack.register().await;
     let x = stack.approved("x", 5, &["c1"]).await;
     // What is open stays writable, whatever the rights become; a full disk closes it.
     writable(stack.dir.path(), false);
-    let size = |limit| api.limit_as(bound_by_rights(Path::new("prlimit")), "fsize", limit);
+    let size = |limit| api.limit_as(bound.command(Path::new("prlimit")), "fsize", limit);
     size("4096");
     until_refused(&x, "disk").await;
     size("unlimited");
