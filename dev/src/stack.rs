@@ -88,6 +88,7 @@ impl Stack {
                 file: Some(folder.temporal_file()),
                 port,
                 ui_port: plan.temporal_ui,
+                log: None,
             };
             children.push(plan.tethered(&folder, "temporal", &server));
         }

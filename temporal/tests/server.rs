@@ -100,6 +100,7 @@ async fn server() -> (Running, Client) {
         file: None,
         port: 0,
         ui_port: None,
+        log: None,
     };
     let running = server.start().await.unwrap();
     let client = running.client().await.unwrap();

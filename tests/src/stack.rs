@@ -37,6 +37,23 @@ pub enum At {
     RealServers,
 }
 
+/// A log whose last lines are printed when the test that dropped it has failed.
+struct ShownOnFailure(PathBuf);
+
+impl Drop for ShownOnFailure {
+    #[expect(clippy::print_stderr, reason = "for whoever reads the failed test")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let text = std::fs::read_to_string(&self.0).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let last = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
+            eprintln!("the end of what Temporal logged:\n{last}");
+        }
+    }
+}
+
+const LOG_LINES_SHOWN: usize = 60;
+
 pub struct Stack {
     pub host: Host,
     pub channel: Channel,
@@ -45,6 +62,8 @@ pub struct Stack {
     /// The api's addresses, for `--server` and for metrics.
     pub bound: api::Bound,
     pub temporal: embedded::Running,
+    /// Before the folder that it lies in.
+    _temporals_log: ShownOnFailure,
     pub dir: TempDir,
     /// The store's address.
     pub store: String,
@@ -156,7 +175,9 @@ impl Stack {
             file: Some(dir.path().join("temporal.db")),
             port: 0,
             ui_port: None,
+            log: Some(dir.path().join("temporal.log")),
         };
+        let temporals_log = ShownOnFailure(dir.path().join("temporal.log"));
         let temporal = server.start().await.unwrap();
         let host = Host::start(config).await.unwrap();
         let stop = CancellationToken::new();
@@ -187,6 +208,7 @@ impl Stack {
             grpc,
             bound,
             temporal,
+            _temporals_log: temporals_log,
             dir,
             store,
             worker: None,

@@ -200,6 +200,17 @@ impl State {
             _ if stored.deleting || removed || !stored.owners.is_empty() => {}
             _ => return,
         }
+        if &*key.kind == "apiservices.apiregistration.k8s.io" {
+            // A namespace that goes waits for every group to tell what it holds.
+            let namespaces = self.store.list("namespaces", None, None);
+            let going: Vec<Key> = namespaces
+                .filter(|namespace| namespace.deleting)
+                .map(|namespace| namespace.key.clone())
+                .collect();
+            for namespace in going {
+                self.look_at(namespace, Duration::ZERO);
+            }
+        }
         if removed {
             let dependents = self.store.dependents(&stored.uid);
             if !dependents.is_empty() {

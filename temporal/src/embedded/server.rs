@@ -3,6 +3,7 @@
 use crate::{Boxed, Client, Server, TemporalError};
 use std::{
     ffi::OsString,
+    fs::File,
     net::{Ipv4Addr, TcpListener},
     path::PathBuf,
     process::Stdio,
@@ -26,6 +27,8 @@ pub struct DevServer {
     pub port: u16,
     /// `None`: no web UI.
     pub ui_port: Option<u16>,
+    /// Where it writes its warnings; `None`: nowhere.
+    pub log: Option<PathBuf>,
 }
 
 impl DevServer {
@@ -80,13 +83,23 @@ impl DevServer {
             if self.port == 0 {
                 self.port = free_port()?;
             }
+            let said = || match &self.log {
+                Some(file) => File::options()
+                    .create(true)
+                    .append(true)
+                    .open(file)
+                    .map(Stdio::from),
+                None => Ok(Stdio::null()),
+            };
+            let unwritable =
+                |error| TemporalError::permanent("open the development server's log", error);
             let mut command = std::process::Command::new(&self.binary);
             command
                 .args(self.arguments())
                 .envs(self.environment())
                 .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null());
+                .stdout(said().map_err(unwritable)?)
+                .stderr(said().map_err(unwritable)?);
             let child = command.spawn().map_err(|error| {
                 let cause = format!("{}: {error}", self.binary.display());
                 TemporalError::permanent("start the development server", cause)
@@ -187,6 +200,7 @@ mod tests {
             file: Some("/d/temporal.db".into()),
             port: 7233,
             ui_port: Some(8233),
+            log: None,
         };
         let with_ui = line(&server);
         for part in [

@@ -346,6 +346,7 @@ async fn the_loop_applies_retries_is_called_off_and_deletes_and_its_history_repl
         file: None,
         port: 0,
         ui_port: None,
+        log: None,
     };
     let server = server.start().await.unwrap();
     let client = server.client().await.unwrap();

@@ -12,6 +12,7 @@ async fn server() -> (Running, Client) {
         file: None,
         port: 0,
         ui_port: None,
+        log: None,
     };
     let server = server.start().await.unwrap();
     let client = server.client().await.unwrap();

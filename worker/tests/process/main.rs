@@ -188,6 +188,7 @@ impl ByHand {
             file: None,
             port: 0,
             ui_port: None,
+            log: None,
         };
         let grpc = format!("127.0.0.1:{}", free_port());
         let channel = Channel::from_shared(format!("http://{grpc}")).unwrap();
