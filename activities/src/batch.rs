@@ -22,7 +22,7 @@ use store::{Close, Closed, StoreError};
 use tokio::time::{Instant, sleep_until};
 
 /// Closes wait so long for others to share their transaction …
-const GATHER: Duration = Duration::from_millis(25);
+const GATHER: Duration = Duration::from_millis(100);
 /// … unless they are so many, or nothing else is on its way.
 const ENOUGH: usize = 32;
 

@@ -61,7 +61,8 @@ fn built(
     })
 }
 
-/// Server-side apply of an object, as JSON (which is YAML).
+/// Server-side apply of an object, as JSON (which is YAML). Only its metadata is answered: the rest
+/// would be what was sent.
 pub fn apply(
     api: &Api,
     namespace: &str,
@@ -75,7 +76,7 @@ pub fn apply(
     built(
         "apply",
         name,
-        Request::new(api.path(namespace)).patch(name, &params, &Patch::Apply(object)),
+        Request::new(api.path(namespace)).patch_metadata(name, &params, &Patch::Apply(object)),
     )
 }
 

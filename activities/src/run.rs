@@ -23,7 +23,11 @@ pub async fn begin(shared: &Shared, input: &BeginInput) -> Result<Begin, StoreEr
     let fence = row.fence;
     let goal = match row.state {
         ContextState::PreTerminate => return Ok(Begin::PreTerminate { fence }),
-        ContextState::Terminating => Goal::Delete,
+        ContextState::Terminating => {
+            // Spares the watcher the news of each object that goes.
+            shared.desk.look();
+            Goal::Delete
+        }
         _ => Goal::Apply,
     };
     let halted = row.halted;

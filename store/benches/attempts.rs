@@ -181,6 +181,10 @@ async fn main() {
                 "| {rows} | {goal} | {seconds:.2} | {:.0} |",
                 rows as f64 / seconds
             );
+            if goal == Goal::Delete {
+                let proof = store.record_proof(&context, begun.fence, 0, 1);
+                proof.await.unwrap();
+            }
             let end = store.settle(&context, begun.fence).await.unwrap();
             assert_eq!(end, SettleRow::Settled(settled));
         }

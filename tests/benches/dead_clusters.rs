@@ -53,6 +53,7 @@ async fn round(stack: &Stack, dig: &Dig, healthy: &[String], dead: &[&str], n: i
 
 #[tokio::main]
 async fn main() {
+    tests::logs::capture_as_usual();
     let numbers: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
     let [healthy, dead, objects, rounds] = match numbers[..] {
         [healthy, dead, objects, rounds] => [healthy, dead, objects, rounds],

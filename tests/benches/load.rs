@@ -196,6 +196,7 @@ async fn large(stack: &Stack, beside: Vec<Dig>, clusters: usize, objects: usize)
 
 #[tokio::main]
 async fn main() {
+    tests::logs::capture_as_usual();
     let numbers: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
     let [number, per_second, clusters, objects] = match numbers[..] {
         [number, per_second, clusters, objects] => [number, per_second, clusters, objects],

@@ -93,6 +93,7 @@ async fn namespace(client: &Client, name: &str) {
 
 #[tokio::main]
 async fn main() {
+    tests::logs::capture_as_usual();
     let numbers: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
     let (sizes, rounds) = match numbers[..] {
         [objects, rounds] => (vec![objects], rounds),

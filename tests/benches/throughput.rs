@@ -30,6 +30,7 @@ fn median(mut of: Vec<f64>) -> f64 {
 
 #[tokio::main]
 async fn main() {
+    tests::logs::capture_as_usual();
     let numbers: Vec<usize> = std::env::args().filter_map(|a| a.parse().ok()).collect();
     let (count, sizes, rounds) = match numbers[..] {
         [clusters, objects, rounds] => (clusters, vec![objects], rounds),

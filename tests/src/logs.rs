@@ -28,7 +28,16 @@ pub const OURS: &str = "info,activities=trace,api=trace,cli=trace,model=trace,sa
 
 /// Keeps what is logged from now on, by `RUST_LOG` or at the lowest level of our crates.
 pub fn capture() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(OURS));
+    capture_as(OURS);
+}
+
+/// … as the worker logs if nothing is said: what benchmarks measure. The first call counts.
+pub fn capture_as_usual() {
+    capture_as(worker::USUAL_LOG);
+}
+
+fn capture_as(level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)

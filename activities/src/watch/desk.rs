@@ -99,6 +99,12 @@ impl Desk {
         })
     }
 
+    /// Something is watched that need not be any more, or the other way round: asks soon.
+    pub fn look(&self) {
+        self.state().look = true;
+        self.nudge.notify_one();
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -100,9 +100,7 @@ pub fn in_version(kind: &Kind, version: &str, stored: &Stored) -> Bytes {
 pub fn one(call: &Call, kind: &Kind, version: &str, stored: &Stored) -> Bytes {
     match call.form {
         Form::Whole => in_version(kind, version, stored),
-        Form::Metadata => {
-            Bytes::from(metadata(call, &stored.object(), "PartialObjectMetadata").to_string())
-        }
+        Form::Metadata => Bytes::from(metadata(call, stored.metadata()).to_string()),
         Form::Table => {
             let include = call.parameter("includeObject").unwrap_or("Metadata");
             let rows = vec![table::row(call, kind, &stored.object(), include)];
@@ -113,11 +111,11 @@ pub fn one(call: &Call, kind: &Kind, version: &str, stored: &Stored) -> Bytes {
 }
 
 /// An object's metadata as an object.
-pub fn metadata(call: &Call, object: &Value, kind: &str) -> Value {
+pub fn metadata(call: &Call, metadata: Value) -> Value {
     json!({
-        "kind": kind,
+        "kind": "PartialObjectMetadata",
         "apiVersion": format!("meta.k8s.io/{}", call.meta_version),
-        "metadata": object.get("metadata").cloned().unwrap_or_default(),
+        "metadata": metadata,
     })
 }
 
@@ -159,11 +157,7 @@ pub fn list(
         }
         match call.form {
             Form::Metadata => {
-                body.put_slice(
-                    metadata(call, &stored.object(), "PartialObjectMetadata")
-                        .to_string()
-                        .as_bytes(),
-                );
+                body.put_slice(metadata(call, stored.metadata()).to_string().as_bytes());
             }
             _ => body.put_slice(&in_version(kind, version, stored)),
         }

@@ -93,6 +93,16 @@ impl Stored {
     pub fn object(&self) -> Value {
         serde_json::from_slice(&self.json).unwrap_or_default()
     }
+
+    /// Its metadata, parsed; the rest is only skipped.
+    pub fn metadata(&self) -> Value {
+        #[derive(Default, serde::Deserialize)]
+        struct Only {
+            metadata: Value,
+        }
+        let only: Only = serde_json::from_slice(&self.json).unwrap_or_default();
+        only.metadata
+    }
 }
 
 /// The owner references of an object.

@@ -165,7 +165,7 @@ pub fn row(call: &Call, kind: &Kind, object: &Value, include: &str) -> Value {
     match include {
         "None" => {}
         "Object" => row["object"] = object.clone(),
-        _ => row["object"] = answer::metadata(call, object, "PartialObjectMetadata"),
+        _ => row["object"] = answer::metadata(call, object["metadata"].clone()),
     }
     row
 }

@@ -235,11 +235,7 @@ impl Watch {
                 let meta = json!({"resourceVersion": self.seen.to_string()});
                 table::table(&self.call, &self.kind, meta, vec![row], false)
             }
-            Form::Metadata => answer::metadata(
-                &self.call,
-                &json!({"metadata": meta}),
-                "PartialObjectMetadata",
-            ),
+            Form::Metadata => answer::metadata(&self.call, meta),
             Form::Whole => {
                 json!({"kind": self.kind.kind, "apiVersion": self.kind.api_version(&self.version), "metadata": meta})
             }
