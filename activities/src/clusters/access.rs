@@ -54,10 +54,14 @@ pub async fn read(
             .as_ref()
             .is_some_and(|c| c.proxy_url.as_ref().is_some_and(|p| !p.is_empty()))
     });
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &options)
         .await
         .map_err(refused)?;
     check_exec(&config, allowed_exec)?;
+    if let Some(exec) = &mut config.auth_info.exec {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        exec.drop_env = Some(names.filter(|name| is_ours(name)).collect());
+    }
     // An exec plugin blocks while it runs.
     tokio::task::spawn_blocking(move || build(&config, explicit_proxy))
         .await
@@ -115,6 +119,12 @@ fn check_files(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<(), Net
 /// Variables that choose what a program's name means, or what is loaded into it.
 fn chooses_code(variable: &str) -> bool {
     variable == "PATH" || variable.starts_with("LD_") || variable.starts_with("DYLD_")
+}
+
+/// Variables that a worker is set up with: passwords of the store and of Temporal are among them. A
+/// plugin gets all others, as those of its cloud.
+fn is_ours(variable: &str) -> bool {
+    variable.starts_with("MUSTER_") || variable.starts_with("TEMPORAL_")
 }
 
 fn check_exec(config: &Config, allowed: &[String]) -> Result<(), NetError> {

@@ -6,4 +6,4 @@ mod fetch;
 mod server;
 
 pub use cli::{Cli, CliError, Source, VERSION, resolve};
-pub use server::{DevServer, Running, keep_histories};
+pub use server::{DevServer, Running, free_port, keep_histories};

@@ -4,9 +4,11 @@ use crate::{Boxed, Client, Server, TemporalError};
 use std::{
     ffi::OsString,
     fs::File,
-    net::{Ipv4Addr, TcpListener},
+    io::Read,
+    net::{Ipv4Addr, TcpListener, TcpStream},
     path::PathBuf,
-    process::Stdio,
+    process::{Child, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use temporalio_client::{grpc::WorkflowService, tonic::IntoRequest};
@@ -105,6 +107,7 @@ impl DevServer {
                 TemporalError::permanent("start the development server", cause)
             })?;
             let address = format!("127.0.0.1:{}", self.port);
+            let child = Mutex::new(child);
             let running = Running { address, child };
             running.client().await?;
             Ok(running)
@@ -116,14 +119,19 @@ impl DevServer {
 #[derive(Debug)]
 pub struct Running {
     pub address: String,
-    child: std::process::Child,
+    child: Mutex<Child>,
 }
 
 impl Running {
     /// Ends it as a crash would.
     pub fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let mut child = self.child();
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A client of its namespace `default`, once it answers.
@@ -141,6 +149,13 @@ impl Running {
                 },
                 Err(error) => error,
             };
+            if let Ok(Some(status)) = self.child().try_wait() {
+                let cause = format!("it ended by itself: {status}");
+                return Err(TemporalError::permanent(
+                    "start the development server",
+                    cause,
+                ));
+            }
             if !tried.transient || Instant::now() > deadline {
                 return Err(tried);
             }
@@ -177,16 +192,53 @@ pub fn keep_histories(client: &Client, days: u32) -> Boxed<'_, Result<(), Tempor
     })
 }
 
-fn free_port() -> Result<u16, TemporalError> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(|error| TemporalError::permanent("find a free port", error))
+/// A port for a child that binds it in a moment. Meanwhile nobody is given it by chance: a port
+/// whose last connection ended on this side may for a minute only be bound by its number.
+pub fn free_port() -> Result<u16, TemporalError> {
+    let reserve = || {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        let mut there = TcpStream::connect(address)?;
+        let (here, _) = listener.accept()?;
+        // Whoever closes first remembers.
+        drop(here);
+        there.read_to_end(&mut Vec::new())?;
+        Ok(address.port())
+    };
+    reserve().map_err(|error: std::io::Error| TemporalError::permanent("find a free port", error))
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)] // a failed test may panic
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_free_port_is_remembered_by_the_kernel_and_may_be_bound() {
+        let port = free_port().unwrap();
+        // Local address and state: 6 is TIME_WAIT.
+        let remembered = format!("0100007F:{port:04X}");
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let mut rows = table.lines().map(str::split_whitespace);
+        assert!(
+            rows.any(|mut row| { row.nth(1) == Some(&remembered) && row.nth(1) == Some("06") })
+        );
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_by_itself_is_not_waited_for() {
+        let server = DevServer {
+            binary: "false".into(),
+            file: None,
+            port: 0,
+            ui_port: None,
+            log: None,
+        };
+        let why = server.start().await.unwrap_err();
+        assert!(why.to_string().contains("ended by itself"), "{why}");
+    }
 
     #[test]
     fn the_server_listens_on_the_loopback_and_its_file_is_in_wal_mode() {

@@ -1,11 +1,12 @@
 //! Api and worker get their secrets by the environment and by files: none of them is told to anybody,
 //! not in a log at the lowest level, a metric, an answer, a help text or an error.
 
-use super::{ByHand, Process, WORKER, api_binary, free_port, postgres};
+use super::{ByHand, Process, WORKER, api_binary, postgres};
 use std::{
     path::Path,
     process::{Command, Stdio},
 };
+use temporal::embedded::free_port;
 use tests::{
     logs,
     marks::{forms, holds},
@@ -22,8 +23,15 @@ kind: Config
 current-context: a
 contexts: [{name: a, context: {cluster: c, user: u}}]
 clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]
-users: [{name: u, user: {token: zq7-environment-marker-of-a-cluster}}]
+users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: PLUGIN, interactiveMode: Never,
+  env: [{name: GIVEN, value: zq7-environment-marker-of-a-cluster}]}}}]
 ";
+
+/// Keeps what it is told.
+const PLUGIN: &str = r#"#!/bin/sh
+env > "$0.env"
+echo '{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": "zq7-environment-marker-of-a-plugin"}}'
+"#;
 
 const DOCUMENTS: &str = "apiVersion: muster.dev/v1
 kind: Cluster
@@ -95,7 +103,7 @@ async fn what_the_environment_says_is_told_to_nobody() {
     let token = format!("{MARK}-as-a-token");
     let tokens = file("tokens", &format!("ann {token}\n"));
     let store = url.replace("muster@", &format!("muster:{MARK}@"));
-    let (http, seen) = (free_port(), free_port());
+    let (http, seen) = (free_port().unwrap(), free_port().unwrap());
     let (http, seen) = (format!("127.0.0.1:{http}"), format!("127.0.0.1:{seen}"));
     let both = [
         ("MUSTER_STORE", store.as_str()),
@@ -112,7 +120,14 @@ async fn what_the_environment_says_is_told_to_nobody() {
         ("MUSTER_TOKENS", &tokens),
     ];
     let of_api = [&both[..], &of_api].concat();
-    let of_worker = [&both[..], &[("MUSTER_METRICS", seen.as_str())]].concat();
+    let plugin = file("plugin", PLUGIN);
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&plugin, executable).unwrap();
+    let alone = [
+        ("MUSTER_METRICS", seen.as_str()),
+        ("MUSTER_ALLOW_EXEC", &plugin),
+    ];
+    let of_worker = [&both[..], &alone].concat();
     let mut written: Vec<(String, String)> = vec![];
     let processes = [
         ("api", Process::plain(by_environment(&stack.api, &of_api))),
@@ -122,7 +137,7 @@ async fn what_the_environment_says_is_told_to_nobody() {
         ),
     ];
 
-    file("k.yaml", KUBECONFIG);
+    file("k.yaml", &KUBECONFIG.replace("PLUGIN", &plugin));
     file("m.yaml", MANIFEST);
     let documents = file("d.yaml", DOCUMENTS);
     let cluster = &stack.host.cluster("c1").unwrap().kubeconfig;
@@ -161,6 +176,10 @@ async fn what_the_environment_says_is_told_to_nobody() {
         (text.matches("Applied").count() >= 2 && text.contains("refused")).then_some(())
     })
     .await;
+    let told = std::fs::read_to_string(format!("{plugin}.env")).unwrap();
+    assert!(told.contains("GIVEN=zq7") && told.contains("AWS_SECRET"));
+    let ours = |line: &&str| line.starts_with("MUSTER_") || line.starts_with("TEMPORAL_");
+    assert_eq!(told.lines().find(ours), None, "told to the plugin");
     for line in [
         "status p/x -o json",
         "describe cluster acme+none",

@@ -13,12 +13,11 @@ use proto::v1::ResourceState as R;
 use sandbox::host::{Host, HostConfig, LogEntry, Verb};
 use std::{
     io::{BufRead, BufReader},
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
 };
-use temporal::embedded::{DevServer, Running};
+use temporal::embedded::{DevServer, Running, free_port};
 use tests::{
     Dig,
     documents::{self, App, Upload, config_maps as maps, on},
@@ -143,11 +142,6 @@ fn applies(log: Vec<LogEntry>) -> Vec<String> {
         .collect()
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 /// `muster-api` beside our own binary; `None`, said, where it was not built.
 fn api_binary() -> Option<PathBuf> {
     let api = Path::new(WORKER).with_file_name("muster-api");
@@ -190,7 +184,7 @@ impl ByHand {
             ui_port: None,
             log: None,
         };
-        let grpc = format!("127.0.0.1:{}", free_port());
+        let grpc = format!("127.0.0.1:{}", free_port().unwrap());
         let channel = Channel::from_shared(format!("http://{grpc}")).unwrap();
         Self {
             store: store
