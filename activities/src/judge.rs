@@ -121,7 +121,7 @@ pub fn invalid(cause: String) -> Failure {
 /// The object is on its way out; an apply has to wait for that.
 pub fn terminating(key: &ResourceKey) -> Failure {
     match key.kind.as_str() {
-        "Namespace" => Failure::new("terminatingNamespace", "the namespace is being deleted"),
+        "Namespace" => Failure::new("terminatingNamespace", "the namespace is being terminated"),
         _ => Failure::new("terminating", "the object is being deleted"),
     }
 }

@@ -100,7 +100,19 @@ type Connections = (
     Option<DatabaseConnection>,
 );
 
+/// Whoever opens a new file of SQLite's first turns its log on, which waits for nobody: others may
+/// find it locked for a moment.
 async fn connect(url: &str) -> Result<Connections> {
+    let mut tries = sql::Tries::default();
+    loop {
+        match connect_once(url).await {
+            Err(error) if tries.again(&error).await => {}
+            outcome => break outcome,
+        }
+    }
+}
+
+async fn connect_once(url: &str) -> Result<Connections> {
     if url.starts_with("postgres://") || url.starts_with("postgresql://") {
         // Asked for here: who reads it next quotes all of it in its error, the password too.
         url.parse::<PgConnectOptions>().map_err(|error| {
