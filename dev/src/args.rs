@@ -162,7 +162,8 @@ pub struct Fault {
     /// Milliseconds of latency and late, code of status.
     #[arg(value_name = "ARG")]
     pub arguments: Vec<String>,
-    /// Only requests of this verb: apply, create, update, patch, delete, deletecollection, get, list or watch.
+    /// Only requests of this verb: apply, create, update, patch, delete, deletecollection, get, list
+    /// or watch.
     #[arg(long)]
     pub verb: Option<String>,
     /// Only objects of this kind.

@@ -100,8 +100,8 @@ type Connections = (
     Option<DatabaseConnection>,
 );
 
-/// Whoever opens a new file of SQLite's first turns its log on, which waits for nobody: others may
-/// find it locked for a moment.
+/// Until it works: the first to open a new SQLite file turns its log on, and whoever comes at that
+/// moment finds the file locked, whatever the busy time-out.
 async fn connect(url: &str) -> Result<Connections> {
     let mut tries = sql::Tries::default();
     loop {

@@ -37,6 +37,8 @@ pub enum At {
     RealServers,
 }
 
+const LOG_LINES_SHOWN: usize = 60;
+
 /// A log whose last lines are printed when the test that dropped it has failed.
 struct ShownOnFailure(PathBuf);
 
@@ -51,8 +53,6 @@ impl Drop for ShownOnFailure {
         }
     }
 }
-
-const LOG_LINES_SHOWN: usize = 60;
 
 pub struct Stack {
     pub host: Host,
