@@ -13,9 +13,10 @@ use sandbox::host::{ClusterSpec, Host, HostConfig};
 use std::{
     convert::Infallible,
     ffi::OsString,
-    io::{Read, Write},
+    io::{self, Read, Write},
     process::{Command, ExitCode},
 };
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 pub async fn api(child: ApiChild) -> anyhow::Result<()> {
@@ -118,14 +119,48 @@ fn ready() {
 
 /// Until SIGINT or SIGTERM.
 pub async fn stopped() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let interrupt = tokio::signal::ctrl_c();
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        let _ = interrupt.await;
-        return;
-    };
-    tokio::select! {
-        _ = interrupt => {}
-        _ = terminate.recv() => {}
+    match Stops::listen() {
+        Ok(mut stops) => stops.next().await,
+        // Without handlers of ours a signal ends the process by itself.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+/// SIGINT and SIGTERM, heard from `listen` on: one that comes while nobody waits is kept.
+pub struct Stops {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stops {
+    /// # Errors
+    /// The system gives no handler.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Until the next of them.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // A panic is a test's way to say no.
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_that_comes_while_nobody_waits_is_heard() {
+        let mut stops = Stops::listen().unwrap();
+        crate::process::terminate(std::process::id());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        stops.next().await;
     }
 }

@@ -45,16 +45,17 @@ async fn main() -> ExitCode {
 
 async fn stay_up(up: Up) -> anyhow::Result<ExitCode> {
     let say: Say = Arc::new(|text: &str| println!("{text}"));
+    let mut stops = inner::Stops::listen()?;
     let mut stack = tokio::select! {
         stack = Stack::up(up, Arc::clone(&say)) => stack?,
-        () = inner::stopped() => return Ok(ExitCode::SUCCESS),
+        () = stops.next() => return Ok(ExitCode::SUCCESS),
     };
     for line in stack.endpoints().lines() {
         say(&line);
     }
     say("ready; Ctrl-C stops it");
-    stack.stay(&say, inner::stopped()).await;
+    stack.stay(&say, stops.next()).await;
     say("stopping");
-    stack.down(&say, inner::stopped()).await;
+    stack.down(&say, stops.next()).await;
     Ok(ExitCode::SUCCESS)
 }

@@ -214,8 +214,9 @@ impl Stack {
     /// Stays up until `stop`, keeping the pids in the ready file true.
     pub async fn stay(&mut self, say: &Say, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
+        // Kept over all rounds: a fresh one has seen nothing, so that everything is news to it.
+        let mut doings: Vec<_> = self.children.iter().map(Child::doing).collect();
         loop {
-            let mut doings: Vec<_> = self.children.iter().map(Child::doing).collect();
             let changes = doings.iter_mut().map(|doing| Box::pin(doing.changed()));
             let changed = async {
                 if changes.len() == 0 {

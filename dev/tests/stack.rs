@@ -69,6 +69,16 @@ impl Up {
         self.pid(name)
     }
 
+    /// Nothing is written while nothing happens: the ready file stays the same one.
+    fn is_idle(&self) {
+        let written = || fs::metadata(&self.file).unwrap().modified().unwrap();
+        wait_for("a ready file that stays", || {
+            let before = written();
+            std::thread::sleep(Duration::from_millis(200));
+            (written() == before).then_some(())
+        });
+    }
+
     /// Ends it as a supervisor would.
     fn stop(mut self) {
         signal(u64::from(self.child.id()), "TERM");
@@ -163,6 +173,7 @@ fn a_stack_survives_kills_of_every_part_and_is_taken_over_after_its_own() {
     assert_eq!(again.ready["clusters"], first["clusters"]);
     assert_eq!(again.ready["temporal"], first["temporal"]);
     assert_eq!(again.ready["store"], first["store"]);
+    again.is_idle();
     let mut second = muster_dev(home.path());
     let (served, refusal) = output(second.arg("up"));
     assert!(

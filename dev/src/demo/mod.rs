@@ -39,9 +39,10 @@ pub async fn run(arguments: Demo) -> anyhow::Result<ExitCode> {
         temporal: "auto".to_owned(),
         ..Up::default()
     };
+    let mut stops = inner::Stops::listen()?;
     let mut stack = tokio::select! {
         stack = Stack::up(up, Arc::clone(&say)) => stack?,
-        () = inner::stopped() => return Ok(ExitCode::FAILURE),
+        () = stops.next() => return Ok(ExitCode::FAILURE),
     };
     for line in stack.endpoints().lines() {
         show.detail(&line);
@@ -49,8 +50,8 @@ pub async fn run(arguments: Demo) -> anyhow::Result<ExitCode> {
 
     let played = tokio::select! {
         played = scenario::play(stack.endpoints(), &application, &show) => played,
-        () = inner::stopped() => {
-            stack.down(&say, inner::stopped()).await;
+        () = stops.next() => {
+            stack.down(&say, stops.next()).await;
             return Ok(ExitCode::FAILURE);
         }
     };
@@ -66,11 +67,11 @@ pub async fn run(arguments: Demo) -> anyhow::Result<ExitCode> {
         for line in stack.endpoints().lines() {
             show.detail(&line);
         }
-        stack.stay(&say, inner::stopped()).await;
+        stack.stay(&say, stops.next()).await;
     } else if !held {
         show.logs(&stack.endpoints().data_dir.join("log"));
     }
-    stack.down(&say, inner::stopped()).await;
+    stack.down(&say, stops.next()).await;
     Ok(if held {
         ExitCode::SUCCESS
     } else {
