@@ -8,6 +8,7 @@ pub mod discovery;
 pub mod gate;
 pub mod hello;
 pub mod link;
+pub mod listable;
 pub mod pool;
 pub mod stream;
 

@@ -4,7 +4,8 @@ use crate::{
     attempts::{Finish, Job},
     clusters::{
         answer::{Answer, NetError},
-        discovery::{NoApi, Unlisted},
+        discovery::NoApi,
+        listable::{Unlisted, listable},
         pool::Slot,
     },
     judge::{self, Verdict},
@@ -42,7 +43,7 @@ pub enum Content {
 pub async fn foreign_content(job: &Job, row: &Row) -> Content {
     let since = Instant::now();
     let apis = match row.key.kind.as_str() {
-        "Namespace" => match job.link.discovery.listable(&job.link, job.timeout).await {
+        "Namespace" => match listable(&job.link, job.timeout).await {
             Err(Unlisted {
                 what,
                 why: NoApi::Answer(answer),
@@ -110,6 +111,11 @@ pub async fn foreign_content(job: &Job, row: &Row) -> Content {
             Listing::Lost(error) => return Content::Lost(error, since),
         }
     }
+    let none = HashSet::new();
+    if foreign(&objects, &row.context, &none).is_empty() {
+        return Content::None;
+    }
+    // What our objects own is not foreign either.
     let ours = match uids(job, row).await {
         Ok(ours) => ours,
         Err(error) => {

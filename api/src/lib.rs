@@ -13,6 +13,7 @@ mod lifecycle;
 mod one;
 mod orphans;
 mod page;
+mod pulse;
 mod render;
 mod server;
 mod shared;

@@ -45,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// The database layer warns of what it cannot do on SQLite, which is known and harmless.
-const DEFAULT_LOG: &str = "info,sea_orm=error,sea_orm_migration=warn";
+const DEFAULT_LOG: &str = "info,sea_orm_migration=warn";
 
 fn say(bound: Bound) {
     println!("grpc  {}", bound.grpc);

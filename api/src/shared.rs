@@ -1,6 +1,6 @@
 //! What all services share: the store once it is there, what is known of Temporal, the stop signal.
 
-use crate::{errors, wake::Waker};
+use crate::{errors, pulse::Pulses, wake::Waker};
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -27,6 +27,8 @@ pub struct Core {
     pub accepted: Notify,
     /// Somebody wants orphans collected.
     pub collect: Notify,
+    /// What changes at the DIGs that are watched.
+    pub pulses: Arc<Pulses>,
     /// Ends streams and loops.
     pub stop: CancellationToken,
     /// Bytes of one upload.
@@ -56,6 +58,7 @@ impl Core {
             waiting: Mutex::new("it is being opened".to_owned()),
             accepted: Notify::new(),
             collect: Notify::new(),
+            pulses: Arc::default(),
             stop: CancellationToken::new(),
             max_upload,
             waker,

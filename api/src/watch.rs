@@ -18,13 +18,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use store::{Pulse, StatusRow, Store};
+use store::{StatusRow, Store};
 use tokio::sync::mpsc;
 use tonic::Status;
 
-/// Between two looks whether anything changed: in flight, and at rest.
-const LOOK: Duration = Duration::from_millis(25);
-const LOOK_AT_REST: Duration = Duration::from_millis(250);
 /// A new state is followed at once, other changes after so long; longer for large contexts.
 const FOLLOW: Duration = Duration::from_millis(250);
 /// The head and the clusters are read again after so long even if the log is quiet.
@@ -84,25 +81,29 @@ impl Watch {
     /// Sends until the caller leaves, the DIG is deleted, or the server stops.
     pub async fn run(self, resume: String, sender: Sender) -> Result<(), Status> {
         let mut sent = Sent::default();
-        let mut before = self.pulse().await?;
+        let pulse = self.core.pulses.follow(&self.store, &self.id).await;
+        let mut pulse = pulse.map_err(errors::store)?;
+        let mut before = pulse.borrow_and_update().clone();
         let mut at = self.start(&resume, before.seq, &mut sent, &sender).await?;
         let mut followed = Instant::now();
         let mut pause = FOLLOW;
         loop {
-            let in_flight = before.context.is_some_and(|state| !state.is_settled());
-            let look = if in_flight { LOOK } else { LOOK_AT_REST };
-            tokio::select! {
-                () = sender.closed() => return Ok(()),
-                () = self.core.stop.cancelled() => {
-                    return Err(errors::unavailable("STOPPING", "the server stops; watch again with the resume token".to_owned()));
-                }
-                () = tokio::time::sleep(look) => {}
-            }
-            let now = self.pulse().await?;
+            let now = pulse.borrow_and_update().clone();
             let moved = (&now.dig, now.context) != (&before.dig, before.context);
-            let changed = now.seq != at.seq && followed.elapsed() >= pause;
-            if !moved && !changed && followed.elapsed() < REFRESH {
-                continue;
+            let due = match (moved, now.seq != at.seq) {
+                (true, _) => Duration::ZERO,
+                (false, true) => pause.min(REFRESH),
+                (false, false) => REFRESH,
+            };
+            if let Some(left) = due.checked_sub(followed.elapsed()) {
+                tokio::select! {
+                    () = sender.closed() => return Ok(()),
+                    () = self.core.stop.cancelled() => {
+                        return Err(errors::unavailable("STOPPING", "the server stops; watch again with the resume token".to_owned()));
+                    }
+                    _ = pulse.changed() => continue,
+                    () = tokio::time::sleep(left) => {}
+                }
             }
             followed = Instant::now();
             at = self.follow(&at, now.seq, &mut sent, &sender).await?;
@@ -110,10 +111,6 @@ impl Watch {
             // Reading 50,000 rows takes a while: spend at most a quarter of the time on it.
             pause = FOLLOW.max(followed.elapsed() * 3);
         }
-    }
-
-    async fn pulse(&self) -> Result<Pulse, Status> {
-        self.store.pulse(&self.id).await.map_err(errors::store)
     }
 
     /// The first messages: what was missed since the token, or a snapshot.

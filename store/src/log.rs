@@ -12,6 +12,7 @@ use model::{
     state::{DigEvent, DigState},
 };
 use sea_orm::ConnectionTrait;
+use std::collections::HashMap;
 
 /// One line on its way into the log.
 #[derive(Debug, Clone, Default)]
@@ -215,28 +216,38 @@ impl Store {
         row.map_or(Ok(None), |row| row.int_opt("last"))
     }
 
-    /// What changes when anything of the DIG that leaves an event does; cheap to ask for.
-    pub async fn pulse(&self, id: &DigRef) -> Result<Pulse> {
-        let row = sql::one(
+    /// What changes when anything of a DIG that leaves an event does, for many at once; cheap to
+    /// ask for. A DIG that is not there is left out.
+    pub async fn pulses(&self, ids: &[DigRef]) -> Result<HashMap<DigRef, Pulse>> {
+        let rows: Vec<_> = ids.iter().map(|id| (&id.project, &id.name)).collect();
+        let rows = sql::all(
             &self.shared.read,
-            "SELECT (SELECT COALESCE(MAX(e.seq), 0) FROM event e WHERE e.dig = d.id) AS seq, \
+            "SELECT d.project, d.name, \
+             (SELECT COALESCE(MAX(e.seq), 0) FROM event e WHERE e.dig = d.id) AS seq, \
              d.state AS dig, c.state AS context \
-             FROM dig d LEFT JOIN context c ON c.id = d.context \
-             WHERE d.project = $1 AND d.name = $2",
-            args![id.project.clone(), id.name.clone()],
+             FROM json_rows($1; project text, name text) AS v \
+             JOIN dig d ON d.project = v.project AND d.name = v.name \
+             LEFT JOIN context c ON c.id = d.context",
+            args![sql::json_param(&rows)],
         )
         .await?;
-        let Some(row) = row else {
-            return Ok(Pulse::default());
-        };
-        Ok(Pulse {
-            seq: row.int("seq")?,
-            dig: row.text("dig")?,
-            context: row
-                .text_opt("context")?
-                .map(|state| state.parse())
-                .transpose()
-                .map_err(|_| sql::corrupt("the state of a context"))?,
-        })
+        rows.iter()
+            .map(|row| {
+                let id = DigRef {
+                    project: row.text("project")?,
+                    name: row.text("name")?,
+                };
+                let pulse = Pulse {
+                    seq: row.int("seq")?,
+                    dig: row.text("dig")?,
+                    context: row
+                        .text_opt("context")?
+                        .map(|state| state.parse())
+                        .transpose()
+                        .map_err(|_| sql::corrupt("the state of a context"))?,
+                };
+                Ok((id, pulse))
+            })
+            .collect()
     }
 }

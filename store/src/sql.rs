@@ -8,8 +8,8 @@
 
 use crate::{Result, StoreError, dialect::translate};
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    QueryResult, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use std::time::{Duration, Instant};
 
@@ -106,7 +106,7 @@ pub(crate) fn did_not_happen(error: &StoreError) -> bool {
 pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction> {
     let options = TransactionOptions {
         isolation_level: None,
-        access_mode: Some(AccessMode::ReadWrite),
+        access_mode: None,
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
     };
     let begun = db

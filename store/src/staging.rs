@@ -11,7 +11,6 @@ use model::{
     state::{ResourceEvent, resource},
 };
 use sea_orm::Value;
-use serde_json::json;
 use std::collections::HashSet;
 
 /// Rows of one transaction: far less than W on the slowest disk.
@@ -34,7 +33,6 @@ impl Store {
         if accepted.is_some() {
             return Ok(());
         }
-        self.stage_manifests(&plan.manifests).await?;
         let apps = sql::to_json(&plan.apps)?;
         transact!(self, tx, {
             unstage(&tx, &context.0).await?;
@@ -51,9 +49,13 @@ impl Store {
             )
             .await
         })?;
-        for rows in plan.rows.chunks(ROWS) {
-            self.stage_rows(context, rows).await?;
-        }
+        // Most manifests are known already: while they are looked up, the writer has rows to write.
+        tokio::try_join!(self.stage_manifests(&plan.manifests), async {
+            for rows in plan.rows.chunks(ROWS) {
+                self.stage_rows(context, rows).await?;
+            }
+            Ok(())
+        })?;
         transact!(self, tx, {
             let sql = "UPDATE staged SET complete = 1 WHERE context = $1";
             sql::run(&tx, sql, args![context.0.clone()]).await
@@ -68,22 +70,22 @@ impl Store {
         let values: Vec<_> = rows
             .iter()
             .map(|row| {
-                json!([
+                (
                     row.id,
-                    row.app,
+                    &row.app,
                     row.key.to_string(),
                     row.key.cluster.to_string(),
-                    row.key.group,
-                    row.version,
-                    row.key.kind,
-                    row.key.namespace,
-                    row.key.name,
+                    &row.key.group,
+                    &row.version,
+                    &row.key.kind,
+                    &row.key.namespace,
+                    &row.key.name,
                     row.wave,
                     i32::from(row.class == Class::Shared),
                     i32::from(row.implicit),
                     i32::from(row.keep),
-                    row.digest
-                ])
+                    &row.digest,
+                )
             })
             .collect();
         let values = sql::json_param(&values);

@@ -40,14 +40,6 @@ pub enum NoApi {
     Net(NetError),
 }
 
-/// What part of discovery did not say what it serves.
-#[derive(Debug)]
-pub struct Unlisted {
-    /// A group and version, as in `apiVersion`.
-    pub what: String,
-    pub why: NoApi,
-}
-
 impl Discovery {
     /// The path of a kind in exactly this version; one refresh when it is not known.
     pub async fn resolve(
@@ -161,29 +153,6 @@ impl Discovery {
         }
     }
 
-    /// Every namespaced kind that can be listed, in one version each, read anew. All of them, or
-    /// none: what a group holds that does not answer is not known.
-    pub async fn listable(&self, link: &Link, within: Duration) -> Result<Vec<Api>, Unlisted> {
-        let unlisted = |what: String| move |why| Unlisted { what, why };
-        let core = read_resources(link, "", "v1", within).await;
-        let list = core.map_err(unlisted("v1".to_owned()))?;
-        let mut apis = listable(&list, "", "v1");
-        let groups = read_groups(link, within).await;
-        for (group, versions) in groups.map_err(unlisted("the list of groups".to_owned()))? {
-            for version in versions {
-                let list = read_resources(link, &group, &version, within).await;
-                let list = list.map_err(unlisted(format!("{group}/{version}")))?;
-                for api in listable(&list, &group, &version) {
-                    let known = |other: &Api| other.group == group && other.plural == api.plural;
-                    if !apis.iter().any(known) {
-                        apis.push(api);
-                    }
-                }
-            }
-        }
-        Ok(apis)
-    }
-
     /// What a CRD serves, in one version; `None` if the cluster states that it serves nothing.
     pub async fn served(
         &self,
@@ -209,12 +178,15 @@ async fn ask(link: &Link, path: &str, within: Duration) -> Result<Answer, NoApi>
     link.read(path, within).await.map_err(NoApi::Net)
 }
 
-async fn read_groups(link: &Link, within: Duration) -> Result<Vec<(String, Vec<String>)>, NoApi> {
+pub(super) async fn read_groups(
+    link: &Link,
+    within: Duration,
+) -> Result<Vec<(String, Vec<String>)>, NoApi> {
     let answer = ask(link, "/apis", within).await?;
     versions(&answer).ok_or(NoApi::Answer(answer))
 }
 
-async fn read_resources(
+pub(super) async fn read_resources(
     link: &Link,
     group: &str,
     version: &str,
@@ -273,7 +245,7 @@ fn version_path(group: &str, version: &str) -> String {
 }
 
 /// The kinds of an APIResourceList, subresources left out.
-fn resources<'a>(
+pub(super) fn resources<'a>(
     list: &'a Value,
     group: &'a str,
     version: &'a str,
@@ -304,22 +276,6 @@ fn kinds(list: &Value, group: &str, version: &str) -> Kinds {
         .collect()
 }
 
-fn listable(list: &Value, group: &str, version: &str) -> Vec<Api> {
-    resources(list, group, version)
-        .filter(|(api, resource)| {
-            let verbs = resource["verbs"]
-                .as_array()
-                .map(Vec::as_slice)
-                .unwrap_or_default();
-            api.namespaced
-                && ["list", "get"]
-                    .iter()
-                    .all(|verb| verbs.iter().any(|v| v == verb))
-        })
-        .map(|(api, _)| api)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,7 +292,6 @@ mod tests {
         let mut names: Vec<_> = kinds(&list, "apps", "v1").into_keys().collect();
         names.sort();
         assert_eq!(names, ["Deployment", "Node", "TokenReview"]);
-        assert_eq!(listable(&list, "apps", "v1").len(), 1);
     }
 
     fn answer(code: u16, body: Value) -> Answer {

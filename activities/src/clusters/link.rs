@@ -202,8 +202,18 @@ impl Link {
 
     /// GET of a path.
     pub async fn read(&self, path: &str, within: Duration) -> Result<Answer, NetError> {
+        self.read_as(path, "application/json", within).await
+    }
+
+    /// GET of a path, in one of some media types.
+    pub async fn read_as(
+        &self,
+        path: &str,
+        accept: &str,
+        within: Duration,
+    ) -> Result<Answer, NetError> {
         let request = Request::get(path)
-            .header(http::header::ACCEPT, "application/json")
+            .header(http::header::ACCEPT, accept)
             .body(Vec::new())
             .map_err(|e| NetError::new(Stage::Write, e.to_string()))?;
         self.ask(request, within).await

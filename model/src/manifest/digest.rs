@@ -1,27 +1,33 @@
 //! One text and one number for equal objects.
 
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// The JSON text with sorted keys and without spaces; sorted here, because a feature flag of
 /// some other crate decides whether `serde_json` does.
 pub fn canonical(value: &Value) -> String {
-    sorted(value).to_string()
+    // Keys are texts: nothing can fail.
+    serde_json::to_string(&Sorted(value)).unwrap_or_default()
 }
 
-/// Inserted in order of the keys, which is the order in which either map writes them.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let mut entries: Vec<(&String, &Value)> = map.iter().collect();
-            entries.sort_unstable_by_key(|(key, _)| *key);
-            entries
-                .into_iter()
-                .map(|(key, value)| (key.clone(), sorted(value)))
-                .collect()
+struct Sorted<'a>(&'a Value);
+
+impl Serialize for Sorted<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(map) => {
+                let mut entries: Vec<(&String, &Value)> = map.iter().collect();
+                entries.sort_unstable_by_key(|(key, _)| *key);
+                let mut out = serializer.serialize_map(Some(entries.len()))?;
+                for (key, value) in entries {
+                    out.serialize_entry(key, &Sorted(value))?;
+                }
+                out.end()
+            }
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Sorted)),
+            scalar => scalar.serialize(serializer),
         }
-        Value::Array(items) => items.iter().map(sorted).collect(),
-        scalar => scalar.clone(),
     }
 }
 

@@ -174,6 +174,16 @@ pub async fn instantiate_again(store: &Store, name: &str, rows: &[&str]) -> (Con
     (context, accepted)
 }
 
+/// Number of the last event of a DIG.
+pub async fn last_event(store: &Store, name: &str) -> i64 {
+    let pulses = store
+        .pulses(&[dig_ref(name), dig_ref("none")])
+        .await
+        .unwrap();
+    assert_eq!(pulses.len(), 1, "what is not there is left out");
+    pulses[&dig_ref(name)].seq
+}
+
 pub async fn begin(store: &Store, context: &ContextId) -> Fence {
     store.begin(context, "run").await.unwrap().unwrap().fence
 }

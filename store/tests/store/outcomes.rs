@@ -2,7 +2,7 @@
 
 use crate::{
     bed::Bed,
-    fixture::{Life, dig_ref, failure, log_is_legal},
+    fixture::{Life, dig_ref, failure, last_event, log_is_legal},
 };
 use model::{
     failure::Certainty::{Ambiguous, Definite, NotSent},
@@ -197,7 +197,7 @@ async fn notes_and_expiry_reach_waiting_rows(bed: &Bed) {
     let store = &bed.store;
     let life = Life::begun(store, "d", &["a/c1/x", "a/c2/x", "b/c1/z"]).await;
     let app = || NoteTarget::App("a".into());
-    let before = store.pulse(&dig_ref("d")).await.unwrap().seq;
+    let before = last_event(store, "d").await;
     for _ in 0..2 {
         store
             .note(&life.context, life.fence, app(), Some("app b"))
@@ -207,7 +207,7 @@ async fn notes_and_expiry_reach_waiting_rows(bed: &Bed) {
     let rows = store.rows(&life.context, &[0, 1, 2]).await.unwrap();
     let blocked: Vec<_> = rows.iter().map(|r| r.blocked_by.as_deref()).collect();
     assert_eq!(blocked, [Some("app b"), Some("app b"), None]);
-    assert_eq!(store.pulse(&dig_ref("d")).await.unwrap().seq, before + 1);
+    assert_eq!(last_event(store, "d").await, before + 1);
     store
         .note(&life.context, life.fence, NoteTarget::Rows(vec![0]), None)
         .await

@@ -2,7 +2,7 @@
 
 use crate::{
     bed::Bed,
-    fixture::{Life, cluster, dig_ref, failure},
+    fixture::{Life, cluster, dig_ref, failure, last_event},
 };
 use model::{
     failure::Certainty::Definite,
@@ -115,7 +115,7 @@ async fn events_resume_after_a_number(bed: &Bed) {
             ("Instantiate", "Pending(Apply)"),
         ]
     );
-    let last = store.pulse(&dig_ref("d")).await.unwrap().seq;
+    let last = last_event(store, "d").await;
     assert_eq!(last, all.last().unwrap().seq);
     life.begin().await;
     life.applied(0).await;
