@@ -46,6 +46,15 @@ pub async fn listable(link: &Link, within: Duration) -> Result<Vec<Api>, Unliste
         }
         _ => names(link, within).await?,
     };
+    asked(link, versions, within).await
+}
+
+/// What versions hold; those of which nobody said are asked.
+async fn asked(
+    link: &Link,
+    versions: Vec<Version>,
+    within: Duration,
+) -> Result<Vec<Api>, Unlisted> {
     let asked = stream::iter(versions).map(|version| async move {
         match version.apis {
             Some(apis) => Ok(apis),
@@ -210,6 +219,34 @@ mod tests {
             retry_after: None,
             body: body.to_string().into(),
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn group_by_group_a_cluster_tells_what_it_tells_at_once() {
+        let config = sandbox::host::HostConfig::simulated(1);
+        let host = sandbox::Host::start(config).await.unwrap();
+        let kubeconfig = store::Kubeconfig {
+            text: host.cluster("c1").unwrap().kubeconfig.clone(),
+            context: None,
+            generation: 0,
+        };
+        let link = Link::new(
+            &kubeconfig,
+            &[],
+            std::sync::Arc::new(crate::clusters::link::Pulse::new(Default::default())),
+        )
+        .await
+        .unwrap();
+        let within = Duration::from_secs(30);
+        let at_once = listable(&link, within).await.unwrap();
+        let names = names(&link, within).await.unwrap();
+        let one_by_one = asked(&link, names, within).await.unwrap();
+        let sorted = |mut apis: Vec<Api>| {
+            apis.sort_by_key(|api| (api.group.clone(), api.plural.clone()));
+            apis
+        };
+        assert!(at_once.len() > 20, "{at_once:?}");
+        assert_eq!(sorted(at_once), sorted(one_by_one));
     }
 
     #[test]
