@@ -252,6 +252,7 @@ mod tests {
             problems: (0..problems)
                 .map(|n| Problem {
                     cluster: format!("p{n}"),
+                    code: "unreachable".to_owned(),
                     reason: "connect timed out".to_owned(),
                     count: 2,
                     attempts: 3,
@@ -292,7 +293,7 @@ mod tests {
   x+c     ██▒▒▒▒▒▓▓░  1/4  does not answer  2 retrying  1 failed
   acme+b  ███░░░░░░░  4/12
   acme+a  ██████████  10/10
-  ! p0: 2 resources: connect timed out (3 attempts)",
+  ! p0: 2 resources: connect timed out [unreachable] (3 attempts)",
         );
     }
 
@@ -319,11 +320,11 @@ mod tests {
   c02  ░░░░░░░░░░  0/1
   c04  ░░░░░░░░░░  0/1
   and 27 more clusters, 15 of them done
-  ! p0: 2 resources: connect timed out (3 attempts)
-  ! p1: 2 resources: connect timed out (3 attempts)
-  ! p2: 2 resources: connect timed out (3 attempts)
-  ! p3: 2 resources: connect timed out (3 attempts)
-  ! p4: 2 resources: connect timed out (3 attempts)
+  ! p0: 2 resources: connect timed out [unreachable] (3 attempts)
+  ! p1: 2 resources: connect timed out [unreachable] (3 attempts)
+  ! p2: 2 resources: connect timed out [unreachable] (3 attempts)
+  ! p3: 2 resources: connect timed out [unreachable] (3 attempts)
+  ! p4: 2 resources: connect timed out [unreachable] (3 attempts)
     and 2 more problems",
         );
     }

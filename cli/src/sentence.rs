@@ -96,7 +96,7 @@ pub fn outcome(head: &StatusHead) -> String {
     }
 }
 
-/// One line: where, what, why, how often, what next.
+/// One line: where, what, why, its code, how often, what next.
 pub fn problem(problem: &Problem, now: Timestamp, style: Style) -> String {
     let places = [&problem.cluster, &problem.app]
         .into_iter()
@@ -143,6 +143,9 @@ pub fn problem(problem: &Problem, now: Timestamp, style: Style) -> String {
         }
     };
     line.push_str(&style.paint(problem_colour(problem), &cause));
+    if !problem.code.is_empty() {
+        line.push_str(&format!(" [{}]", plain(&problem.code)));
+    }
     if problem.attempts > 0 {
         details.push(count(problem.attempts.into(), "attempt"));
     }

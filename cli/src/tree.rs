@@ -325,7 +325,7 @@ mod tests {
   context    Instantiating (revision 1, started 40 s ago, 01CONTEXT)
   resources  1 of 3 applied, 1 pending, 1 retrying on 2 clusters
   allowed    terminate
-  - acme+b, back: apply ConfigMap/shop/two: connect timed out (3 attempts, for 12 s, next in 4 s)
+  - acme+b, back: apply ConfigMap/shop/two: connect timed out [unreachable] (3 attempts, for 12 s, next in 4 s)
       next: check the network [2J
 
 back

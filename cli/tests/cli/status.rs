@@ -80,7 +80,7 @@ async fn status_for_people_begins_with_the_problems() {
   allowed    terminate
 
 PROBLEMS
-  - acme+a, back: apply ConfigMap/shop/one: 403: not allowed
+  - acme+a, back: apply ConfigMap/shop/one: 403: not allowed [forbidden]
       next: grant it
 
 back

@@ -44,7 +44,7 @@ async fn a_wait_ends_as_its_context_does() {
             vec![news(C::InstantiateFailed, 2)],
             1,
             "",
-            "error: web: InstantiateFailed, 2 of 3 applied, 1 failed on 1 cluster in T s: acme+a, back: apply ConfigMap/shop/one: 403: not allowed; grant it",
+            "error: web: InstantiateFailed, 2 of 3 applied, 1 failed on 1 cluster in T s: acme+a, back: apply ConfigMap/shop/one: 403: not allowed [forbidden]; grant it",
         ),
         (
             instantiate,

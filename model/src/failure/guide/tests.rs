@@ -32,8 +32,8 @@ fn document() -> String {
          Words in capitals stand for something of the case; values of objects are never shown.\n\n\
          ## Problems\n\
          `muster status DIG` begins with them, grouped by cause, worst first: cluster, app, object, \
-         cause, attempts, since when, next attempt, and what to do. `-o json` has the word of the \
-         first column as `problems[].code`; `muster events` as `code`.\n\n",
+         cause, code, attempts, since when, next attempt, and what to do. The code stands in \
+         brackets, in `-o json` as `problems[].code`; `muster events` has it as `code`.\n\n",
     );
     table(&mut out, "code", GUIDES);
     out.push_str(

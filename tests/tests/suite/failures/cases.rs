@@ -121,8 +121,17 @@ pub fn cases() -> Vec<Case> {
                 App::new("front", config_map("blocked")).after("{app: app, opStatus: Deployed}"),
             ])
             .untried(),
+        Case::new("unready", "blocked", C1)
+            .apps(vec![
+                App::new("app", NEVER_READY),
+                App::new("front", config_map("unready")).after("{app: app, opStatus: Ready}"),
+            ])
+            .untried(),
     ]
 }
+
+/// Nothing runs pods here, so that it is applied and never ready.
+const NEVER_READY: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: slow}\nspec:\n  selector: {matchLabels: {app: a}}\n  template:\n    metadata: {labels: {app: a}}\n    spec: {containers: [{name: c, image: i}]}\n";
 
 /// Two of these want the same kind: the second is never established.
 pub fn crd(plural: &str) -> String {
