@@ -9,6 +9,7 @@ pub mod control_plane;
 pub mod documents;
 pub mod dump;
 pub mod figures;
+pub mod histories;
 pub mod logs;
 pub mod marks;
 pub mod muster;

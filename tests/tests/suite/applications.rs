@@ -12,6 +12,7 @@ use tests::{
     client::Snapshot,
     clusters::{client, inventory, until_as_before},
     documents::{App, on},
+    histories,
 };
 
 everywhere! {
@@ -167,7 +168,8 @@ async fn ingress_nginx_goes_in_and_out_of_all_clusters_twice(at: At) {
 }
 
 /// Ten definitions of up to 600 KB and what they define, and an aggregated API that nobody serves:
-/// from then on its group does not answer. That API is never ready, all the rest is.
+/// from then on its group does not answer. That API is never ready, all the rest is; Instantiated
+/// it is for who waits for Applied only.
 async fn the_whole_of_kube_prometheus_goes_in_and_out_of_all_clusters_twice(at: At) {
     const API: &str = "APIService/v1beta1.metrics.k8s.io";
     const WHY: &str = "its API is not available: FailedDiscoveryCheck";
@@ -180,13 +182,18 @@ async fn the_whole_of_kube_prometheus_goes_in_and_out_of_all_clusters_twice(at: 
         let said = s.head.problems.iter().all(|p| p.message.contains(WHY));
         ready_of(s) == x.all_ready_but(clusters) && said
     };
-    let is_named = |s: &Snapshot| {
+    let only_it_waits = |s: &Snapshot| {
         assert_eq!(s.count(R::Applied), x.objects);
-        let named: Vec<_> = s.head.problems.iter().map(|p| &*p.resource).collect();
-        assert_eq!(named, vec![API; clusters]);
         for row in s.resources.iter().filter(|r| r.ready_status != "Ready") {
             assert_eq!(format!("{}/{}", row.kind, row.name), API, "{row:?}");
+            let why = row.ready_reason.as_ref().map(|why| &*why.message);
+            assert_eq!(why, Some(WHY));
         }
+    };
+    let is_named = |s: &Snapshot| {
+        only_it_waits(s);
+        let named: Vec<_> = s.head.problems.iter().map(|p| &*p.resource).collect();
+        assert_eq!(named, vec![API; clusters]);
     };
     // While it is waited for, and called off.
     x.dig.instantiate().await.unwrap();
@@ -206,5 +213,18 @@ async fn the_whole_of_kube_prometheus_goes_in_and_out_of_all_clusters_twice(at: 
     x.dig.until_context(ContextState::InstantiateFailed).await;
     is_named(&x.dig.until("all ready but the API", only_it).await);
     x.terminate().await;
+    // And not waited for: then it is no problem of the lifecycle.
+    x.approve("waitFor: Applied").await;
+    x.dig.instantiate().await.unwrap();
+    x.dig.until_instantiated().await;
+    let status = x.dig.until("all ready but the API", only_it).await;
+    only_it_waits(&status);
+    let problems = &status.head.problems;
+    assert!(problems.is_empty(), "{problems:?}");
+    assert_eq!(status.context(), Some(ContextState::Instantiated));
+    x.terminate().await;
+    // However large the manifests are, a history holds none of them.
+    let runs = histories::of_small_events(&x.stack).await;
+    assert_eq!((runs["Instantiate"], runs["Terminate"]), (3, 2), "{runs:?}");
     x.stack.end().await;
 }

@@ -7,6 +7,7 @@ use tests::{
     Stack,
     clusters::{client, config_maps},
     documents::{App, config_maps as maps, on},
+    histories,
 };
 use workflows::limits::{INLINE_BUNDLES, INLINE_ROWS};
 
@@ -89,5 +90,9 @@ async fn a_dead_cluster_holds_up_nobody_else_in_a_context_of_slices() {
         let client = client(&stack.host.cluster(cluster).unwrap().kubeconfig).await;
         assert!(config_maps(&client).await.is_empty(), "{cluster}");
     }
+    // Parents and slices, of both lives' halves.
+    let runs = histories::of_small_events(&stack).await;
+    assert_eq!((runs["Instantiate"], runs["Terminate"]), (1, 1), "{runs:?}");
+    assert!(runs["Slice"] >= 2 * apps.len(), "{runs:?}");
     stack.end().await;
 }
