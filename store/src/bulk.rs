@@ -4,6 +4,7 @@
 use crate::{
     Result,
     heads::Head,
+    log::kept,
     sql::{self, Columns, args},
 };
 use model::{
@@ -90,10 +91,10 @@ pub(crate) async fn fire<C: ConnectionTrait>(
                 i64::from(bulk.own_on.is_some())
             ]
         };
-        let (code, message) = match bulk.failure {
-            Some(failure) => (Some(failure.code.clone()), Some(failure.message.clone())),
-            None => (None, None),
-        };
+        let parts = |failure: &Failure| (failure.code.clone(), failure.message.clone());
+        let (code, message) = bulk.failure.map(parts).unzip();
+        let why = bulk.failure.cloned().or_else(|| bulk.kept.map(kept));
+        let (log_code, log_message) = why.as_ref().map(parts).unzip();
         if to != from {
             let mut values = selection();
             values.extend(args![
@@ -102,8 +103,8 @@ pub(crate) async fn fire<C: ConnectionTrait>(
                 from.to_string(),
                 to.to_string(),
                 event.to_string(),
-                code.clone(),
-                message.clone()
+                log_code,
+                log_message
             ]);
             sql::run(
                 db,

@@ -30,6 +30,11 @@ pub(crate) struct Line {
     pub request_id: Option<String>,
 }
 
+/// Why an object stays where it is, as the log says it.
+pub(crate) fn kept(why: &str) -> Failure {
+    Failure::new("kept", why)
+}
+
 impl Line {
     /// A transition of the context itself.
     pub(crate) fn of_context(

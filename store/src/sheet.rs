@@ -4,7 +4,7 @@
 use crate::{
     Result,
     heads::Head,
-    log::{self, Line},
+    log::{self, Line, kept},
     resources,
     sql::{self, Part, args},
 };
@@ -156,7 +156,8 @@ impl Sheet {
                 to: to.to_string(),
                 event: event.to_string(),
                 attempt: Some(row.attempts),
-                failure: with.failure.cloned(),
+                // Rows that are not counted are shown nowhere else.
+                failure: with.failure.cloned().or_else(|| with.kept.map(kept)),
                 ..Line::default()
             });
         }

@@ -106,13 +106,14 @@ async fn case_27_a_shared_namespace_goes_with_its_last_dig_and_is_kept_for_someb
                 !labels.keys().any(|k| k.starts_with("muster.dev/")),
                 "{labels:?}"
             );
+            // It is no object of the app and not counted, so it is the log that says so.
+            assert!(status.resources.iter().all(|r| r.kind != "Namespace"));
             let events = two.events().await;
-            assert!(
-                events
-                    .iter()
-                    .any(|e| e.object.starts_with("Namespace") && e.to == "Deleted"),
-                "{status:?}"
-            );
+            let of_it = events.iter().rev();
+            let mut of_it = of_it.filter(|e| e.object == "Namespace/shop");
+            let last = of_it.next().unwrap();
+            assert_eq!((&*last.event, &*last.to), ("Kept", "Deleted"), "{last:?}");
+            assert!(last.message.contains("somebodys"), "{last:?}");
         }
     }
     stack.end().await;
