@@ -211,6 +211,15 @@ impl State {
                 self.look_at(namespace, Duration::ZERO);
             }
         }
+        if removed && &*key.kind == "customresourcedefinitions.apiextensions.k8s.io" {
+            // Its names are free for one that waits for them.
+            let definitions = self.store.list(&key.kind, None, None);
+            let unserved = definitions.filter(|other| !self.custom.contains_key(&*other.key.name));
+            let waiting: Vec<Key> = unserved.map(|other| other.key.clone()).collect();
+            for definition in waiting {
+                self.look_at(definition, Duration::ZERO);
+            }
+        }
         if removed {
             let dependents = self.store.dependents(&stored.uid);
             if !dependents.is_empty() {
