@@ -285,6 +285,31 @@ impl Dig {
     }
 }
 
+/// When an event was written, in milliseconds since 1970.
+pub fn millis(event: &Event) -> i64 {
+    let time = event.time.unwrap();
+    time.seconds * 1_000 + i64::from(time.nanos) / 1_000_000
+}
+
+/// When the context (`object` is empty) or an object, by the end of its key, first became `to` on a
+/// cluster.
+///
+/// # Panics
+/// It never did.
+pub fn became(events: &[Event], cluster: &str, object: &str, to: &str) -> i64 {
+    let is = |e: &&Event| {
+        let same = if object.is_empty() {
+            e.object.is_empty() && !e.context_id.is_empty()
+        } else {
+            e.object.ends_with(&format!("/{object}")) && e.cluster.ends_with(cluster)
+        };
+        same && e.to == to && e.from != e.to
+    };
+    let found = events.iter().find(is);
+    let found = found.unwrap_or_else(|| panic!("{object} on {cluster} never {to}: {events:?}"));
+    millis(found)
+}
+
 /// A status for whoever has to find out why it is not another one.
 fn told(status: &Snapshot) -> String {
     let head = &status.head;

@@ -1,6 +1,7 @@
 //! Cases 1–5, 17, 21–23, 25–27 of spec §8: through the gRPC API, a real worker, a real Temporal
 //! server and sandbox clusters.
 
+mod order;
 mod owners;
 mod plans;
 
@@ -9,6 +10,7 @@ use proto::v1::{Connectivity, ContextState, DigState, ResourceState as R};
 use sandbox::host::{Fault, FaultKind, HostConfig, Verb};
 use tests::{
     At, Stack,
+    client::became,
     clusters::{client, config_maps, inventory},
     documents::{App, config_map, config_maps as maps, fixture_f, on},
 };
@@ -44,6 +46,20 @@ async fn all_of(stack: &Stack, clusters: &[&str]) -> Vec<std::collections::BTree
     .await
 }
 
+/// What a cluster was asked to apply or delete, by name, but for the namespace: that comes first or
+/// last, and may be applied by either app.
+fn but_the_namespace(stack: &Stack, cluster: &str, verb: Verb) -> Vec<String> {
+    let mut asked = stack.asked(cluster, verb);
+    let outermost = match verb {
+        Verb::Apply => asked.first(),
+        _ => asked.last(),
+    };
+    assert_eq!(outermost.map(String::as_str), Some("shop"), "{asked:?}");
+    asked.retain(|name| name != "shop");
+    asked.sort();
+    asked
+}
+
 async fn case_1_2_and_21_all_resources_are_applied_then_deleted_and_a_second_life_is_a_new_context(
     at: At,
 ) {
@@ -62,12 +78,25 @@ async fn case_1_2_and_21_all_resources_are_applied_then_deleted_and_a_second_lif
         assert_eq!(status.head.deployed_counts.unwrap().applied, 6);
         assert_eq!(names_on(&stack, "c1").await, ["r1", "r2", "r3", "r4"]);
         assert_eq!(names_on(&stack, "c2").await, ["r3", "r4"]);
+        assert_eq!(
+            but_the_namespace(&stack, "c1", Verb::Apply),
+            ["r1", "r2", "r3", "r4"]
+        );
+        assert_eq!(but_the_namespace(&stack, "c2", Verb::Apply), ["r3", "r4"]);
 
         let answer = dig.terminate().await.unwrap();
         assert_eq!(answer.state(), DigState::Terminated);
         let status = dig.until_terminated().await;
         assert_eq!(status.count(R::Deleted), 6);
         assert_eq!(all_of(&stack, &["c1", "c2"]).await, before);
+        assert_eq!(
+            but_the_namespace(&stack, "c1", Verb::Delete),
+            ["r1", "r2", "r3", "r4"]
+        );
+        assert_eq!(but_the_namespace(&stack, "c2", Verb::Delete), ["r3", "r4"]);
+        for cluster in ["c1", "c2"] {
+            stack.host.clear_log(cluster).unwrap();
+        }
         let states = dig.context_states(contexts.last().unwrap()).await;
         assert_eq!(
             states,
@@ -217,19 +246,9 @@ async fn an_app_waits_for_its_dependency_and_says_so_and_a_delete_goes_the_other
     dig.until_instantiated().await;
     stack.heal("c2").await;
     let events = dig.events().await;
-    let time = |what: &str, cluster: &str, to: &str| {
-        let found = events
-            .iter()
-            .find(|e| e.object.ends_with(what) && e.cluster.ends_with(cluster) && e.to == to);
-        let time = found
-            .unwrap_or_else(|| panic!("{what} {cluster} {to}: {events:?}"))
-            .time
-            .unwrap();
-        time.seconds * 1000 + i64::from(time.nanos) / 1_000_000
-    };
-    let deployed = [("/r3", "c1"), ("/r3", "c2"), ("/r4", "c1"), ("/r4", "c2")]
-        .map(|(o, c)| time(o, c, "Applied"));
-    let first = time("/first", "c1", "Applied");
+    let deployed = [("r3", "c1"), ("r3", "c2"), ("r4", "c1"), ("r4", "c2")]
+        .map(|(object, cluster)| became(&events, cluster, object, "Applied"));
+    let first = became(&events, "c1", "first", "Applied");
     assert!(
         first >= deployed.iter().max().unwrap() + 1_000,
         "{first} {deployed:?}"
@@ -255,10 +274,15 @@ async fn a_thousand_repeats_of_one_request_are_one_context_and_of_two_instantiat
         .approved("x", &[App::new("a", config_map("m"))], &on(&["c1"]))
         .await;
     let answers = join_all((0..1_000).map(|_| dig.instantiate_as("the-one"))).await;
-    let mut contexts: Vec<_> = answers.into_iter().map(|a| a.unwrap().context_id).collect();
-    contexts.dedup();
-    assert_eq!(contexts.len(), 1, "{contexts:?}");
+    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    let first = &answers[0];
+    assert!(first.changed && !first.context_id.is_empty(), "{first:?}");
+    for answer in &answers {
+        assert_eq!(answer, first);
+    }
     dig.until_instantiated().await;
+    // Long after the first, with another state by now: still what was answered then.
+    assert_eq!(dig.instantiate_as("the-one").await.unwrap(), *first);
     dig.terminate().await.unwrap();
     dig.until_terminated().await;
 

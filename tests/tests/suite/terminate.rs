@@ -6,6 +6,7 @@ use sandbox::host::{Fault, FaultKind, Verb};
 use std::time::{Duration, SystemTime};
 use tests::{
     At, Dig, Stack,
+    client::became,
     clusters::{client, config_maps},
     documents::{App, config_maps as maps, on},
     until,
@@ -98,20 +99,28 @@ async fn case_10b_an_apply_that_arrives_late_is_waited_for(at: At) {
     let Some(stack) = Stack::at(at, 1).await else {
         return;
     };
-    let dig = r3_in_trouble(
-        &stack,
-        Fault::from(FaultKind::Late { ms: 3_000 }).verb(Verb::Apply),
-    )
-    .await;
+    // Later than the 3 s of the case, so that on a slow machine too it comes after the terminate.
+    let late = 5_000;
+    let network = Fault::from(FaultKind::Late { ms: late }).verb(Verb::Apply);
+    let dig = r3_in_trouble(&stack, network).await;
     dig.terminate().await.unwrap();
     terminated(&dig, COMPENSATED).await;
     assert_eq!(names_on(&stack, "c1").await, [""; 0]);
     let log = stack.log("c1");
-    let applied = log
-        .iter()
-        .filter(|e| e.verb == Verb::Apply && e.name.as_deref() == Some("r3"))
-        .count();
-    assert!(applied > 0);
+    let of_r3 = |verb: Verb, codes: [u16; 2]| {
+        let named = log.iter().filter(move |e| {
+            let answered = e.code.is_some_and(|code| codes.contains(&code));
+            e.verb == verb && e.name.as_deref() == Some("r3") && answered
+        });
+        named.map(|e| e.time.as_millisecond()).max()
+    };
+    let arrived = of_r3(Verb::Apply, [200, 201]).expect("the apply got there") + late as i64;
+    let removed = of_r3(Verb::Delete, [200, 202]).expect("it was removed");
+    let events = dig.events().await;
+    let fenced_off = became(&events, "", "", "PreTerminate");
+    let over = became(&events, "", "", "Terminated");
+    let order = [fenced_off, arrived, removed, over];
+    assert!(order.is_sorted(), "{order:?} {log:?}");
     stack.end().await;
 }
 
