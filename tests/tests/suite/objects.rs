@@ -1,7 +1,9 @@
 //! Objects that make trouble: cases 12, 14 and 24 of spec §8, and objects of a megabyte.
 
 use k8s_openapi::{
-    api::core::v1::ConfigMap, kube_aggregator::pkg::apis::apiregistration::v1::APIService,
+    api::core::v1::ConfigMap,
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    kube_aggregator::pkg::apis::apiregistration::v1::APIService,
 };
 use kube::api::Patch;
 use proto::v1::{ContextState, ResourceState as R};
@@ -71,15 +73,36 @@ async fn case_14_a_finalizer_is_waited_for(at: At) {
         .await
         .unwrap();
     dig.terminate().await.unwrap();
-    let status = dig
-        .until("r1 says what it waits for", |s| {
-            format!("{:?}", s.resource("c1", "r1")).contains("example.com/held")
-        })
-        .await;
-    assert_eq!(status.context(), Some(ContextState::Terminating));
-    dig.until("r2 Deleted", |s| s.state("c1", "r2") == R::Deleted)
-        .await;
-    assert!(objects.get("r1").await.is_ok());
+    dig.until("r1 says what it waits for, all else is gone", |s| {
+        s.resource("c1", "r1").blocked_by == WAITS && s.state("c1", "r2") == R::Deleted
+    })
+    .await;
+    // The case's 20 s are ten looks at growing intervals; time itself changes nothing.
+    let looks = || {
+        let log = stack.log("c1");
+        let reads = log
+            .iter()
+            .filter(|e| [Verb::Get, Verb::List].contains(&e.verb));
+        reads
+            .filter(|e| e.kind.as_deref() == Some("ConfigMap"))
+            .count()
+    };
+    let seen = looks();
+    until("it is looked at again and again", || async {
+        let status = dig.status().await;
+        assert_eq!(status.context(), Some(ContextState::Terminating));
+        assert_eq!(status.resource("c1", "r1").blocked_by, WAITS);
+        assert_eq!(status.head.problems.len(), 1);
+        (looks() >= seen + 4).then_some(())
+    })
+    .await;
+    let held = objects.get("r1").await.unwrap().metadata;
+    assert!(held.deletion_timestamp.is_some());
+    // One delete of each is enough, and what r1 lives in waits for it.
+    let mut deleted = stack.asked("c1", Verb::Delete);
+    deleted.sort();
+    assert_eq!(deleted, ["r1", "r2"]);
+    assert!(objects.get_opt("r2").await.unwrap().is_none());
     let free = finalizers(json!(null));
     objects
         .patch("r1", &Default::default(), &free)
@@ -89,6 +112,18 @@ async fn case_14_a_finalizer_is_waited_for(at: At) {
     assert_eq!(inventory(&kube(&stack).await).await, before);
     stack.end().await;
 }
+
+const WAITS: &str = "waiting for finalizers: example.com/held";
+
+/// Another definition of the kind of [`DEFINITION`]: while it is there, that one is not Established.
+const RIVAL: &str = "
+metadata: {name: rivals.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: rivals, singular: rival, kind: Gadget, listKind: GadgetList}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+";
 
 const DEFINITION: &str = "---
 apiVersion: example.com/v1
@@ -114,16 +149,54 @@ async fn case_24_a_resource_waits_for_its_definition_and_goes_before_it(at: At) 
     let Some(stack) = Stack::at(at, 1).await else {
         return;
     };
-    let before = inventory(&kube(&stack).await).await;
+    let kube = kube(&stack).await;
+    let before = inventory(&kube).await;
+    let definitions: ::kube::Api<CustomResourceDefinition> = ::kube::Api::all(kube.clone());
+    let rival: CustomResourceDefinition = serde_yaml_ng::from_str(RIVAL).unwrap();
+    let spec = on(&["c1"]) + "\n  policy: {retry: {maxInterval: 1s}}";
     let dig = stack
-        .approved("x", &[App::new("a", DEFINITION)], &on(&["c1"]))
+        .approved("x", &[App::new("a", DEFINITION)], &spec)
         .await;
     // The second time the definition is remembered from the first, and is another one.
-    for _ in 0..2 {
+    for round in 0..2 {
+        if round == 0 {
+            definitions
+                .create(&Default::default(), &rival)
+                .await
+                .unwrap();
+            until("the rival has the kind", || async {
+                let read = http::Request::get("/apis/example.com/v1/rivals");
+                kube.request_text(read.body(vec![]).unwrap()).await.ok()
+            })
+            .await;
+        }
+        stack.host.clear_log("c1").unwrap();
         dig.instantiate().await.unwrap();
+        if round == 0 {
+            let status = dig
+                .until("the definition is there and not Established", |s| {
+                    let waits = s.resource("c1", "gadgets.example.com").last_error.as_ref();
+                    waits.is_some_and(|e| e.code == "crdNotEstablished")
+                })
+                .await;
+            assert_eq!(status.state("c1", "first"), R::Pending);
+            definitions
+                .delete("rivals.example.com", &Default::default())
+                .await
+                .unwrap();
+        }
         let status = dig.until_instantiated().await;
         assert_eq!(status.state("c1", "first"), R::Applied);
         assert_eq!(status.state("c1", "gadgets.example.com"), R::Applied);
+        let log = stack.log("c1");
+        let at = |verb: Verb, name: &str| {
+            log.iter()
+                .position(|e| e.verb == verb && e.name.as_deref() == Some(name))
+        };
+        let sent = at(Verb::Apply, "first");
+        assert!(at(Verb::Apply, "gadgets.example.com") < sent);
+        // It could be Established only from then on; `None` comes before everything.
+        assert!(at(Verb::Delete, "rivals.example.com") < sent, "{log:?}");
         stack.host.clear_log("c1").unwrap();
         dig.terminate().await.unwrap();
         dig.until_terminated().await;
@@ -133,7 +206,7 @@ async fn case_24_a_resource_waits_for_its_definition_and_goes_before_it(at: At) 
             of_ours.collect::<Vec<_>>(),
             ["first", "gadgets.example.com"]
         );
-        assert_eq!(inventory(&kube(&stack).await).await, before);
+        assert_eq!(inventory(&kube).await, before);
     }
     stack.end().await;
 }
