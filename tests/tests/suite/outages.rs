@@ -3,8 +3,8 @@
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::{Api, api::PostParams};
-use proto::v1::{ContextState, ResourceState as R};
-use sandbox::host::Verb;
+use proto::v1::ResourceState as R;
+use sandbox::host::{Fault, FaultKind, Verb};
 use std::collections::BTreeSet;
 use tests::{
     Dig, Stack,
@@ -14,7 +14,6 @@ use tests::{
     until,
 };
 
-const SEEDS: std::ops::Range<u64> = 0..10;
 const OBJECTS: usize = 30;
 const PODS: usize = 3;
 
@@ -36,37 +35,115 @@ impl Draw {
     }
 }
 
-/// Kills servers of one cluster when it has received some requests, and starts them again, at once
-/// or when the lifecycle has noticed.
-async fn outage(stack: &Stack, planes: &[ControlPlane; 2], dig: &Dig, draw: &mut Draw, verb: Verb) {
-    let victim = draw.below(2);
-    let cluster = format!("c{}", victim + 1);
-    let parts = draw.one_of(&[
-        &[Part::ApiServer][..],
-        &[Part::Etcd],
-        &[Part::ApiServer, Part::Etcd],
-    ]);
-    let after = 1 + draw.below(OBJECTS - 10);
-    until("the cluster got a part of it", || async {
-        (stack.asked(&cluster, verb).len() >= after).then_some(())
-    })
-    .await;
-    for part in parts {
-        planes[victim].kill(*part);
+/// What a run goes through. In every one, servers are killed in the middle of the instantiate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    /// … and in the middle of the terminate.
+    KilledTwice,
+    /// … and the terminate comes while the cluster is coming back.
+    CalledOff,
+}
+
+/// By seed.
+const PLANS: [Plan; 10] = {
+    use Plan::{CalledOff, KilledTwice};
+    [
+        KilledTwice,
+        KilledTwice,
+        CalledOff,
+        KilledTwice,
+        KilledTwice,
+        CalledOff,
+        KilledTwice,
+        KilledTwice,
+        CalledOff,
+        KilledTwice,
+    ]
+};
+
+/// Servers of one cluster are killed in the middle of a verb's work, and started again.
+struct Outage {
+    victim: usize,
+    parts: &'static [Part],
+    /// So many objects at least were applied, or deleted, before.
+    after: usize,
+    /// What is asked for these does not get through before the servers are dead.
+    held: Vec<String>,
+    /// They come back only when the lifecycle has noticed.
+    is_noticed: bool,
+    verb: Verb,
+}
+
+impl Outage {
+    /// From now on, some requests of this verb wait for the outage.
+    fn prepare(stack: &Stack, draw: &mut Draw, verb: Verb) -> Self {
+        let outage = Self {
+            victim: draw.below(2),
+            parts: draw.one_of(&[
+                &[Part::ApiServer][..],
+                &[Part::Etcd],
+                &[Part::ApiServer, Part::Etcd],
+            ]),
+            after: 1 + draw.below(OBJECTS - 10),
+            held: {
+                let (first, number) = (draw.below(OBJECTS), 1 + draw.below(8));
+                let numbers = (first..first + number).map(|i| i % OBJECTS);
+                numbers.map(|i| format!("m{i}")).collect()
+            },
+            is_noticed: draw.below(3) > 0,
+            verb,
+        };
+        for name in &outage.held {
+            let hole = Fault::from(FaultKind::BlackHole);
+            let hole = hole.verb(verb).of_kind("ConfigMap").named(name);
+            stack.fault_where(&outage.cluster(), hole);
+        }
+        outage
     }
-    if draw.below(3) > 0 {
-        let id = format!("sandbox+{cluster}");
-        dig.until("the outage is noticed", |s| {
-            let waits =
-                |r: &proto::v1::Resource| r.cluster == id && r.deployed_status() == R::Retrying;
-            // It may have been quicker than the kill.
-            let over = [ContextState::Instantiated, ContextState::Terminated];
-            s.resources.iter().any(waits) || s.context().is_some_and(|c| over.contains(&c))
+
+    fn cluster(&self) -> String {
+        format!("c{}", self.victim + 1)
+    }
+
+    /// Objects that are applied, or deleted, on the cluster.
+    fn done(&self, stack: &Stack) -> BTreeSet<String> {
+        let log = stack.log(&self.cluster()).into_iter();
+        log.filter(|e| e.verb == self.verb && e.kind.as_deref() == Some("ConfigMap"))
+            .filter(|e| e.code.is_some_and(|code| (200..300).contains(&code)))
+            .filter_map(|e| e.name)
+            .collect()
+    }
+
+    async fn happen(self, stack: &Stack, planes: &[ControlPlane; 2], dig: &Dig) {
+        until("the cluster did a part of it", || async {
+            (self.done(stack).len() >= self.after).then_some(())
         })
         .await;
-    }
-    for part in parts {
-        planes[victim].begin(*part);
+        for part in self.parts {
+            planes[self.victim].kill(*part);
+        }
+        // In the middle: some objects are through, others are not.
+        let done = self.done(stack);
+        let verb = self.verb;
+        assert!(
+            !done.is_empty() && done.len() < OBJECTS,
+            "{verb:?}: {done:?}"
+        );
+        let held = |name| !done.contains(name);
+        assert!(self.held.iter().all(held), "{verb:?}: {done:?}");
+        // What was held is lost with its connection, and finds no server when it is sent again.
+        stack.heal(&self.cluster()).await;
+        if self.is_noticed {
+            let id = format!("sandbox+{}", self.cluster());
+            dig.until("the outage is noticed", |s| {
+                let mut victims = s.resources.iter().filter(|r| r.cluster == id);
+                victims.any(|r| r.deployed_status() == R::Retrying)
+            })
+            .await;
+        }
+        for part in self.parts {
+            planes[self.victim].begin(*part);
+        }
     }
 }
 
@@ -91,7 +168,7 @@ async fn all_there(plane: &ControlPlane, namespace: &str, names: &BTreeSet<Strin
     .await;
 }
 
-async fn run(stack: &Stack, planes: &[ControlPlane; 2], seed: u64) {
+async fn run(stack: &Stack, planes: &[ControlPlane; 2], seed: u64, plan: Plan) {
     let mut draw = Draw(seed);
     let name = format!("run-{seed}");
     // Every other namespace is somebody's, and stays.
@@ -119,10 +196,10 @@ async fn run(stack: &Stack, planes: &[ControlPlane; 2], seed: u64) {
         stack.host.clear_log(cluster).unwrap();
     }
 
+    let outage = Outage::prepare(stack, &mut draw, Verb::Apply);
     dig.instantiate().await.unwrap();
-    outage(stack, planes, &dig, &mut draw, Verb::Apply).await;
-    // In every third run, the terminate comes while the cluster is coming back.
-    if seed % 3 != 2 {
+    outage.happen(stack, planes, &dig).await;
+    if plan == Plan::KilledTwice {
         let status = dig.until_instantiated().await;
         assert_eq!(status.count(R::Applied), 2 * (OBJECTS + 2));
         let names = names.into_iter().collect();
@@ -130,9 +207,11 @@ async fn run(stack: &Stack, planes: &[ControlPlane; 2], seed: u64) {
             all_there(plane, &name, &names).await;
         }
     }
+    let second =
+        (plan == Plan::KilledTwice).then(|| Outage::prepare(stack, &mut draw, Verb::Delete));
     dig.terminate().await.unwrap();
-    if seed % 3 != 2 {
-        outage(stack, planes, &dig, &mut draw, Verb::Delete).await;
+    if let Some(outage) = second {
+        outage.happen(stack, planes, &dig).await;
     }
     let status = dig.until_terminated().await;
     assert_eq!(status.count(R::Deleted), 2 * (OBJECTS + 2));
@@ -148,9 +227,9 @@ async fn servers_killed_and_started_again_in_the_middle_leave_nothing_behind_and
         return;
     };
     let stack = Stack::in_front_of(&planes).await;
-    for seed in SEEDS {
+    for (seed, plan) in (0..).zip(PLANS) {
         said(seed);
-        run(&stack, &planes, seed).await;
+        run(&stack, &planes, seed, plan).await;
     }
     stack.end().await;
 }
