@@ -56,8 +56,17 @@ pub async fn until_or_say<T, F: Future<Output = Option<T>>>(
 
 /// What a process says at `/metrics`, headers included.
 pub async fn metrics(address: SocketAddr) -> Vec<u8> {
+    ask(address, "GET", "/metrics", "").await
+}
+
+/// One request without a client; the answer with its headers.
+pub(crate) async fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> Vec<u8> {
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = vec![];
     stream.read_to_end(&mut answer).await.unwrap();

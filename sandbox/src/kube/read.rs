@@ -67,8 +67,7 @@ pub fn list(
                  - objects that were created, modified, or deleted between the time the first chunk was returned \
                  and now may show up in the list.",
             );
-            let token = write_token(at_version, &namespace, &name);
-            status.details.insert("continue".into(), token.into());
+            status.go_on = Some(write_token(at_version, &namespace, &name));
             return Err(status);
         }
         at_version = token_version;

@@ -15,6 +15,8 @@ pub struct Status {
     pub message: String,
     /// `details`, left away when empty.
     pub details: Map<String, Value>,
+    /// A token with which a list that cannot go on consistently goes on all the same.
+    pub go_on: Option<String>,
     /// How it is written.
     pub style: Style,
 }
@@ -144,6 +146,7 @@ impl Status {
             reason,
             message: message.into(),
             details: Map::new(),
+            go_on: None,
             style: Style::Object,
         }
     }
@@ -388,6 +391,9 @@ impl Status {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "code": self.code,
         });
+        if let Some(token) = &self.go_on {
+            status["metadata"]["continue"] = token.as_str().into();
+        }
         if !self.reason.is_empty() {
             status["reason"] = self.reason.into();
         }

@@ -61,6 +61,8 @@ pub async fn sandbox() -> (Server, Host) {
 /// A whole control plane; `None` when its binaries are absent, which is said.
 pub async fn real() -> Option<(Server, ControlPlane)> {
     let plane = ControlPlane::start("contract", Profile::Whole).await?;
+    // As the sandbox's short memory.
+    plane.forget().await;
     let client = plane.client().await;
     let kind = Kind::Real;
     Some((Server { kind, client }, plane))
