@@ -63,39 +63,8 @@ pub fn parse(text: &str, dialect: Dialect) -> Result<Vec<YamlDocument>, YamlErro
     {
         return Ok(documents);
     }
-    let mut options = granit_parser::Options::default();
-    options.set_emit_comments(false);
-    let mut composer = Composer {
-        dialect,
-        number: 0,
-        stack: Vec::new(),
-        anchors: HashMap::new(),
-        copied: 0,
-        done: Vec::new(),
-    };
-    for next in Parser::new_from_str_with_options(text, options) {
-        let (event, line) = match next {
-            Ok((event, span)) => (event, span.start.line()),
-            Err(error) => {
-                let document = composer.number.max(1);
-                let line = error.marker().line();
-                let cause = match error.kind() {
-                    ErrorKind::RecursionLimitExceeded => too_deep(),
-                    _ => error.info(),
-                };
-                return Err(YamlError {
-                    document,
-                    line,
-                    cause,
-                });
-            }
-        };
-        composer.take(event).map_err(|cause| YamlError {
-            document: composer.number.max(1),
-            line,
-            cause,
-        })?;
-    }
+    let mut composer = Composer::new(dialect);
+    composer.read(text)?;
     Ok(composer.done)
 }
 
@@ -180,6 +149,46 @@ struct Composer {
 }
 
 impl Composer {
+    fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            number: 0,
+            stack: Vec::new(),
+            anchors: HashMap::new(),
+            copied: 0,
+            done: Vec::new(),
+        }
+    }
+
+    fn read(&mut self, text: &str) -> Result<(), YamlError> {
+        let mut options = granit_parser::Options::default();
+        options.set_emit_comments(false);
+        for next in Parser::new_from_str_with_options(text, options) {
+            let (event, line) = match next {
+                Ok((event, span)) => (event, span.start.line()),
+                Err(error) => {
+                    let document = self.number.max(1);
+                    let line = error.marker().line();
+                    let cause = match error.kind() {
+                        ErrorKind::RecursionLimitExceeded => too_deep(),
+                        _ => error.info(),
+                    };
+                    return Err(YamlError {
+                        document,
+                        line,
+                        cause,
+                    });
+                }
+            };
+            self.take(event).map_err(|cause| YamlError {
+                document: self.number.max(1),
+                line,
+                cause,
+            })?;
+        }
+        Ok(())
+    }
+
     fn take(&mut self, event: Event<'_>) -> Result<(), String> {
         match event {
             Event::DocumentStart(..) => {
@@ -361,3 +370,7 @@ fn scalar_value(
         _ => Ok(text.into()),
     }
 }
+
+#[cfg(test)]
+#[path = "yaml/tests.rs"]
+mod tests;
