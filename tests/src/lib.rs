@@ -14,6 +14,8 @@ pub mod logs;
 pub mod marks;
 pub mod muster;
 pub mod plain;
+pub mod proxy;
+pub mod sockets;
 pub mod stack;
 
 pub use client::Dig;

@@ -2,10 +2,20 @@
 
 use crate::terminal::{Machine, states};
 use serde_json::Value;
-use std::fs;
+use std::{
+    collections::BTreeSet,
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
 use tests::{
     clusters::{client, inventory, until_as_before},
-    control_plane::{ControlPlane, Profile},
+    control_plane::{ControlPlane, Part, Profile},
+    sockets::{self, Socket},
 };
 
 const DOCUMENTS: &str = r#"apiVersion: muster.dev/v1
@@ -48,6 +58,44 @@ fn applied(machine: &Machine, cluster: &str) -> Vec<String> {
         .collect()
 }
 
+/// Looks at the sockets of processes again and again.
+struct Lookout {
+    over: Arc<AtomicBool>,
+    looks: JoinHandle<BTreeSet<(u32, Socket)>>,
+}
+
+impl Lookout {
+    fn begin(pids: Vec<u32>) -> Self {
+        const PACE: Duration = Duration::from_millis(20);
+        let over = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&over);
+        let looks = std::thread::spawn(move || {
+            let mut seen = BTreeSet::new();
+            while !ends.load(Ordering::Relaxed) {
+                seen.extend(sockets::of(&pids));
+                std::thread::sleep(PACE);
+            }
+            seen
+        });
+        Self { over, looks }
+    }
+
+    /// All that was seen.
+    fn end(self) -> BTreeSet<(u32, Socket)> {
+        self.over.store(true, Ordering::Relaxed);
+        self.looks.join().unwrap()
+    }
+}
+
+/// Every process of the stack and of the control plane, by name.
+fn processes(ready: &Value, plane: &ControlPlane) -> Vec<(String, u32)> {
+    let pids = ready["pids"].as_object().unwrap().iter();
+    let ours = pids.map(|(name, pid)| (name.clone(), pid.as_u64().unwrap().try_into().unwrap()));
+    let parts = Part::ALL.iter();
+    let theirs = parts.map(|part| (part.name().to_owned(), plane.pid(*part).unwrap()));
+    ours.chain(theirs).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_app_on_a_real_cluster_and_a_sandbox_cluster_comes_and_goes_and_the_real_one_can_be_cut()
 {
@@ -60,7 +108,11 @@ async fn an_app_on_a_real_cluster_and_a_sandbox_cluster_comes_and_goes_and_the_r
     fs::copy(plane.kubeconfig_file(), folder.join("edge.yaml")).unwrap();
     fs::write(folder.join("site"), DOCUMENTS).unwrap();
     fs::write(folder.join("web.yaml"), WEB).unwrap();
-    let mut up = machine.up("muster-dev up --clusters 1 --cluster edge=edge.yaml");
+    let mut up =
+        machine.up("muster-dev up --clusters 1 --cluster edge=edge.yaml --ready-file ready.json");
+    let ready = fs::read_to_string(folder.join("ready.json")).unwrap();
+    let processes = processes(&serde_json::from_str(&ready).unwrap(), &plane);
+    let lookout = Lookout::begin(processes.iter().map(|(_, pid)| *pid).collect());
     up.prints("real+edge answers: Kubernetes v1.");
     let real = plane.client().await;
     let sandbox = client(&machine.kubeconfig("c1")).await;
@@ -99,5 +151,21 @@ async fn an_app_on_a_real_cluster_and_a_sandbox_cluster_comes_and_goes_and_the_r
     machine.type_line("muster terminate p/site --yes --wait");
     until_as_before(&real, &before.0).await;
     until_as_before(&sandbox, &before.1).await;
+    // Nothing of all this spoke to anybody beyond this machine, or listened for them.
+    let seen = lookout.end();
+    for (name, pid) in &processes {
+        let of_it: Vec<&Socket> = seen
+            .iter()
+            .filter(|of| of.0 == *pid)
+            .map(|of| &of.1)
+            .collect();
+        let out: Vec<_> = of_it.iter().filter(|socket| !socket.stays_here()).collect();
+        assert!(out.is_empty(), "{name}: {out:?}");
+        // `muster-dev` itself only looks after the others.
+        assert!(
+            !of_it.is_empty() || name == "dev",
+            "{name} has no sockets at all"
+        );
+    }
     up.interrupt();
 }
