@@ -193,7 +193,7 @@ pub const GUIDES: &[Guide] = &[
         sees: "the cluster refused it",
         means: "another answer of the 4xx kind",
         does: FAILS,
-        next: "see `muster events` and the API server's log, correct the cause, then `muster retry`",
+        next: "see `muster cluster check` and the API server's log, correct the cause, then `muster retry`",
     },
     Guide {
         code: "manifestMissing",

@@ -102,7 +102,11 @@ fn base(status: &ServerStatus) -> &'static str {
         "NotFound" if status.about == "namespaces" => "the namespace does not exist",
         "NotFound" => "not found",
         "Expired" | "Gone" => "the version is gone",
-        "UnsupportedMediaType" | "NotAcceptable" => "the cluster does not speak this format",
+        // What we send is always JSON, and what we apply a server-side apply.
+        "UnsupportedMediaType" => {
+            "the cluster refused it: it does not know server-side apply, which Kubernetes before 1.22 may not"
+        }
+        "NotAcceptable" => "the cluster refused it: it does not speak this format",
         _ => match status.code {
             400 => "the cluster cannot read the object",
             401 => "the credentials are not accepted",

@@ -314,6 +314,11 @@ fn sentences_name_fields_and_managers() {
             json!({"reason": "NotFound", "details": {"kind": "namespaces"}}),
             "the namespace does not exist",
         ),
+        (
+            415,
+            json!({"reason": "UnsupportedMediaType"}),
+            "the cluster refused it: it does not know server-side apply, which Kubernetes before 1.22 may not",
+        ),
         (418, json!({}), "the cluster refused it"),
     ];
     for (code, body, want) in cases {

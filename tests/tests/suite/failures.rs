@@ -23,9 +23,9 @@ use tests::{
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Caused in [`engine`], in `objects.rs` or in `readiness.rs`, or by the tests of `model` (what an
+/// Caused in [`engine`], in [`checks`], in `objects.rs` or in `readiness.rs`, or by the tests of `model` (what an
 /// answer means), `activities` (what a look, an attempt and a delete see) and `store` (probes).
-const ELSEWHERE: [&str; 24] = [
+const ELSEWHERE: [&str; 23] = [
     "temporalUnreachable",
     "noWorker",
     "storeLocked",
@@ -34,7 +34,6 @@ const ELSEWHERE: [&str; 24] = [
     "versionTooOld",
     "badRequest",
     "methodNotAllowed",
-    "refused",
     "manifestMissing",
     "unexpectedAnswer",
     "groupSilent",
@@ -226,6 +225,7 @@ async fn checks(stack: &Stack) {
         ("bad+exec", "kubeconfig"),
         ("bad+stranger", "unauthorized"),
         ("bad+twice", "duplicateCluster"),
+        ("sandbox+old", "versionTooOld"),
     ] {
         let (exit, text) = muster(stack, &format!("cluster check {cluster}")).await;
         let names = text.starts_with(&format!("{cluster}: "));

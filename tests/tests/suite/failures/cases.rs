@@ -87,6 +87,8 @@ pub fn cases() -> Vec<Case> {
         Case::new("unauthorized", "unauthorized", "bad+stranger")
             .about("Namespace/f-unauthorized")
             .untried(),
+        // Its namespace is the first thing that is applied.
+        Case::new("old", "refused", "sandbox+old").about("Namespace/f-old"),
         Case::new("timeout", "timeout", C1),
         Case::new("forbidden", "forbidden", C1),
         Case::new("quota", "quota", C1),

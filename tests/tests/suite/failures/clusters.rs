@@ -30,6 +30,7 @@ pub async fn start() -> (Stack, Host) {
             ClusterSpec::new("c1", BackendSpec::Other(Arc::new(refusing))),
             ClusterSpec::simulated("hole"),
             ClusterSpec::simulated("reset"),
+            ClusterSpec::new("old", BackendSpec::Other(Arc::new(Old::new()))),
         ],
         ..HostConfig::default()
     })
@@ -63,21 +64,60 @@ impl Backend for Refusing {
         let answer = self.answers.get(name).copied();
         Box::pin(async move {
             match answer.filter(|_| request.method() == Method::PATCH) {
-                Some((code, reason, message)) => {
-                    let status = json!({
-                        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                        "code": code, "reason": reason, "message": message,
-                    });
-                    Response::builder()
-                        .status(code)
-                        .header("content-type", "application/json")
-                        .body(Body::from(status.to_string()))
-                        .map_err(|error| Gone(error.to_string()))
-                }
+                Some((code, reason, message)) => refusal(code, reason, message),
                 None => Ok(self.cluster.handle(request).await),
             }
         })
     }
+}
+
+/// A cluster of the last version without server-side apply.
+struct Old(Cluster);
+
+impl Old {
+    const VERSION: &str = "v1.15.12";
+
+    fn new() -> Self {
+        Self(Cluster::open("old", None, ClusterConfig::default()).unwrap())
+    }
+}
+
+impl Backend for Old {
+    fn call(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, Gone>> {
+        Box::pin(async move {
+            let apply = request.headers().get("content-type");
+            let apply =
+                apply.is_some_and(|is| is.as_bytes().starts_with(b"application/apply-patch"));
+            if request.uri().path() == "/version" {
+                let version = json!({"major": "1", "minor": "15", "gitVersion": Self::VERSION});
+                return answer(200, &version);
+            }
+            match apply {
+                true => refusal(
+                    415,
+                    "UnsupportedMediaType",
+                    "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json",
+                ),
+                false => Ok(self.0.handle(request).await),
+            }
+        })
+    }
+}
+
+fn refusal(code: u16, reason: &str, message: &str) -> Result<Response<Body>, Gone> {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "code": code, "reason": reason, "message": message,
+    });
+    answer(code, &status)
+}
+
+fn answer(code: u16, body: &Value) -> Result<Response<Body>, Gone> {
+    Response::builder()
+        .status(code)
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_string()))
+        .map_err(|error| Gone(error.to_string()))
 }
 
 /// What a real API server (v1.36.3) says in cases the sandbox does not know.
