@@ -2,7 +2,7 @@
 //! policy, and nobody else waits for them. What is asserted are counts and lower bounds, which a
 //! busy machine cannot break.
 
-use proto::v1::ResourceState as R;
+use proto::v1::{Connectivity, ResourceState as R};
 use sandbox::host::{Fault, FaultKind, LogEntry, Verb};
 use std::collections::BTreeMap;
 use tests::{
@@ -123,5 +123,62 @@ async fn an_answer_that_takes_longer_than_a_heartbeat_is_waited_for() {
     // The local attempt is given up after a second; the regular one beats while it waits, or
     // Temporal would have sent another.
     assert_eq!(applies(&stack, "c1")["slow"].len(), 2);
+    stack.end().await;
+}
+
+/// The answered requests that are a probe's second half: which cluster is it?
+fn asks_who_it_is(entry: &LogEntry) -> bool {
+    entry.verb == Verb::Get && entry.name.as_deref() == Some("kube-system")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healed_cluster_is_worked_on_by_everybody_after_the_one_probe_that_finds_it() {
+    let stack = Stack::start(2).await;
+    stack.fault("c1", FaultKind::BlackHole);
+    let mut digs = vec![];
+    for name in ["one", "two"] {
+        let apps = [App::new("a", maps(&[name]))];
+        let dig = stack.approved(name, &apps, &on(&["c1", "c2"])).await;
+        dig.instantiate().await.unwrap();
+        digs.push(dig);
+    }
+    for (dig, name) in digs.iter().zip(["one", "two"]) {
+        dig.until("parked, and probed in vain", |s| {
+            let probed = s.head.problems.iter().any(|p| p.attempts >= 2);
+            let waits = s.state("c1", name) == R::Retrying;
+            waits && probed && s.state("c2", name) == R::Applied
+        })
+        .await;
+    }
+    // What was swallowed until now has no answer.
+    let swallowed = stack.log("c1").len();
+    stack.heal("c1").await;
+    for dig in &digs {
+        let status = dig.until_instantiated().await;
+        let cluster = status.head.apps[0].clusters.iter();
+        let mut c1 = cluster.filter(|of| of.cluster == "sandbox+c1");
+        assert_eq!(c1.next().unwrap().connectivity(), Connectivity::Available);
+        assert_eq!(status.head.problems, []);
+    }
+    let mut log = stack.log("c1").split_off(swallowed);
+    log.retain(|entry| entry.code.is_some());
+    let applied = |name| {
+        let first = |e: &LogEntry| e.verb == Verb::Apply && e.name.as_deref() == Some(name);
+        log.iter().position(first).unwrap()
+    };
+    let both = applied("one").max(applied("two"));
+    let shown = || {
+        let line = |e: &LogEntry| format!("{} {:?} {:?} {:?}", e.time, e.verb, e.path, e.name);
+        log.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    // The hello that finds it is the first request of all, and none of the two waits for another.
+    assert_eq!(log[0].path.as_deref(), Some("/version"), "{}", shown());
+    let probes = log[..both].iter().filter(|e| asks_who_it_is(e)).count();
+    assert_eq!(probes, 1, "{}", shown());
+    // Each object was asked for once: what waited was not sent while nobody answered.
+    for name in ["one", "two"] {
+        let sent = stack.asked("c1", Verb::Apply);
+        assert_eq!(sent.iter().filter(|n| *n == name).count(), 1, "{sent:?}");
+    }
     stack.end().await;
 }
