@@ -37,6 +37,7 @@ mod suite {
     mod objects;
     mod orphans;
     mod outages;
+    mod proxies;
     mod readiness;
     mod real_clusters;
     mod recovery;
