@@ -259,11 +259,13 @@ pub fn store(error: StoreError) -> Status {
         StoreError::Db(source) => {
             // The cause may quote SQL or values: it goes to the log only.
             tracing::warn!(error = %source, "the store did not answer");
-            let said = match StoreError::Db(source).trouble() {
-                Some(trouble) => format!("{}: {}", trouble.cause, trouble.next),
-                None => "the store did not answer (the server's log says why); try again".into(),
-            };
-            unavailable("STORE_UNAVAILABLE", said)
+            match StoreError::Db(source).trouble() {
+                Some(guide) => unavailable(guide.code, format!("{}: {}", guide.sees, guide.next)),
+                None => unavailable(
+                    "STORE_UNAVAILABLE",
+                    "the store did not answer (the server's log says why); try again".into(),
+                ),
+            }
         }
     }
 }
@@ -353,6 +355,12 @@ mod tests {
                 Code::Unavailable,
                 "STORE_UNAVAILABLE",
                 "try again",
+            ),
+            (
+                StoreError::Db("INSERT secret: database or disk is full".into()),
+                Code::Unavailable,
+                "STORE_FULL",
+                "free space",
             ),
         ];
         for (error, code, reason, says) in cases {

@@ -282,7 +282,7 @@ async fn open(
             Err(StoreError::Db(cause)) => {
                 tracing::warn!(store = shown, %cause, "waiting for the store");
                 core.waits_for_store(match StoreError::Db(cause).trouble() {
-                    Some(trouble) => format!("{}: {}", trouble.cause, trouble.next),
+                    Some(guide) => format!("{}: {}", guide.sees, guide.next),
                     None => format!("{shown} does not answer"),
                 });
             }

@@ -53,7 +53,6 @@ pub use address::{usual_key_file, without_password};
 pub use key::KeyError;
 pub use readiness::{Beat, Seen};
 pub use ready::ReadyRow;
-pub use trouble::Trouble;
 pub use types::*;
 pub use watched::{WatchRow, Watched};
 

@@ -1,66 +1,42 @@
 //! Why a database does not do what it is asked, in words that quote nothing of it.
 
 use crate::StoreError;
+use model::failure::{Guide, REFUSALS};
 
-/// A cause that people can mend, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trouble {
-    pub cause: &'static str,
-    pub next: &'static str,
-}
-
-/// What the databases say (in lower case), and what it means.
-const KNOWN: &[(&[&str], Trouble)] = &[
+/// What the databases say (in lower case), and the reason under which it is explained.
+const KNOWN: &[(&[&str], &str)] = &[
     (
         &[
             "database or disk is full",
             "no space left",
             "could not extend file",
         ],
-        Trouble {
-            cause: "the disk of the database is full",
-            next: "free space on it; nothing was changed, try again then",
-        },
+        "STORE_FULL",
     ),
-    (
-        &["disk i/o error"],
-        Trouble {
-            cause: "the disk of the database does not take what is written",
-            next: "look at the disk and its quotas; nothing was changed, try again then",
-        },
-    ),
+    (&["disk i/o error"], "STORE_NOT_WRITTEN"),
     (
         &["readonly database", "read-only transaction"],
-        Trouble {
-            cause: "the database is read-only",
-            next: "make it writable for the user of this server, then try again",
-        },
+        "STORE_READ_ONLY",
     ),
     (
         &["unable to open database file", "too many open files"],
-        Trouble {
-            cause: "the database's file cannot be opened",
-            next: "look at its folder's rights and at the limit of open files, then try again",
-        },
+        "STORE_NOT_OPENED",
     ),
     (
         &["database is locked", "database table is locked"],
-        Trouble {
-            cause: "another program holds the database locked",
-            next: "end that program, then try again",
-        },
+        "STORE_LOCKED",
     ),
 ];
 
 impl StoreError {
-    /// The cause, where it is one that is known.
-    pub fn trouble(&self) -> Option<Trouble> {
+    /// What is known of the cause: a reason of [`REFUSALS`], what it means and what is to be done.
+    pub fn trouble(&self) -> Option<&'static Guide> {
         let Self::Db(error) = self else { return None };
         let text = error.to_string().to_lowercase();
-        KNOWN
+        let (_, reason) = KNOWN
             .iter()
-            .find(|(says, _)| says.iter().any(|says| text.contains(says)))
-            .map(|(_, trouble)| *trouble)
+            .find(|(says, _)| says.iter().any(|says| text.contains(says)))?;
+        REFUSALS.iter().find(|guide| guide.code == *reason)
     }
 }
 
@@ -70,6 +46,12 @@ mod tests {
 
     #[test]
     fn what_databases_say_is_told_without_quoting_them() {
+        for (_, reason) in KNOWN {
+            assert!(
+                REFUSALS.iter().any(|guide| guide.code == *reason),
+                "{reason}"
+            );
+        }
         let cases = [
             ("(code: 13) database or disk is full", Some("is full")),
             (
@@ -88,7 +70,7 @@ mod tests {
         ];
         for (says, cause) in cases {
             let trouble = StoreError::Db(says.into()).trouble();
-            let found = trouble.map(|trouble| trouble.cause);
+            let found = trouble.map(|trouble| trouble.sees);
             assert_eq!(found.is_some(), cause.is_some(), "{says}");
             assert!(
                 cause.is_none_or(|cause| found.is_some_and(|found| found.contains(cause))),

@@ -74,9 +74,10 @@ async fn an_exhausted_file_table_is_said_and_over_when_there_is_room() {
     let stack = ByHand::new(api, None, 2).await;
     let (api, worker) = (stack.api(), stack.worker());
     stack.register().await;
-    let (x, y) = (
+    let (x, y, z) = (
         stack.approved("x", 5, &["c1"]).await,
         stack.approved("y", 5, &["c2"]).await,
+        stack.approved("z", 5, &["c1"]).await,
     );
     x.instantiate().await.unwrap();
     x.until_instantiated().await;
@@ -105,7 +106,24 @@ async fn an_exhausted_file_table_is_said_and_over_when_there_is_room() {
         y.terminate().await.unwrap();
     }
     x.terminate().await.unwrap();
-    for dig in [&x, &y] {
+    // A full disk closes the database; to open it again, there has to be room in the table.
+    api.limit("fsize", "4096");
+    until_refused(&z, "disk").await;
+    api.limit("nofile", "3");
+    api.limit("fsize", "unlimited");
+    until_refused(
+        &z,
+        "cannot be opened: look at its folder's rights and at the limit of open files",
+    )
+    .await;
+    api.limit("nofile", "1024");
+    until("the same request is accepted", || async {
+        z.instantiate_as("once").await.ok()
+    })
+    .await;
+    z.until_instantiated().await;
+    z.terminate().await.unwrap();
+    for dig in [&x, &y, &z] {
         dig.until_terminated().await;
     }
     assert_eq!(

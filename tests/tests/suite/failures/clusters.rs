@@ -61,9 +61,10 @@ struct Refusing {
 impl Backend for Refusing {
     fn call(&self, request: Request<Bytes>) -> BoxFuture<'_, Result<Response<Body>, Gone>> {
         let name = request.uri().path().rsplit('/').next().unwrap_or_default();
-        let answer = self.answers.get(name).copied();
+        let refused = request.method() == Method::PATCH || name == LOGIN;
+        let answer = self.answers.get(name).copied().filter(|_| refused);
         Box::pin(async move {
-            match answer.filter(|_| request.method() == Method::PATCH) {
+            match answer {
                 Some((code, reason, message)) => refusal(code, reason, message),
                 None => Ok(self.cluster.handle(request).await),
             }
@@ -120,8 +121,11 @@ fn answer(code: u16, body: &Value) -> Result<Response<Body>, Gone> {
         .map_err(|error| Gone(error.to_string()))
 }
 
+/// The name under which nobody gets through to the cluster.
+const LOGIN: &str = "unexpectedanswer";
+
 /// What a real API server (v1.36.3) says in cases the sandbox does not know.
-const ANSWERS: [(&str, u16, &str, &str); 9] = [
+const ANSWERS: [(&str, u16, &str, &str); 13] = [
     (
         "forbidden",
         403,
@@ -140,6 +144,26 @@ const ANSWERS: [(&str, u16, &str, &str); 9] = [
         "Forbidden",
         "admission webhook \"policy.example.com\" denied the request: no such label",
     ),
+    (
+        "badrequest",
+        400,
+        "BadRequest",
+        "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into Go struct field ConfigMap.data of type string",
+    ),
+    (
+        "methodnotallowed",
+        405,
+        "MethodNotAllowed",
+        "the server does not allow this method on the requested resource",
+    ),
+    (
+        "writerace",
+        409,
+        "Conflict",
+        "Operation cannot be fulfilled on configmaps \"writerace\": the object has been modified; please apply your changes to the latest version and try again",
+    ),
+    // Somebody else: a proxy that wants to know who is there.
+    (LOGIN, 200, "", "sign in first"),
     (
         "toolarge",
         413,
