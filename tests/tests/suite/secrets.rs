@@ -316,8 +316,8 @@ async fn planted_markers(postgres: Option<String>) {
         .history_json(&format!("dig/p/canary/{context}"))
         .await
         .unwrap();
-    let runs = tests::histories::of_small_events(&stack).await;
-    assert!(runs["Instantiate"] > 0, "{runs:?}");
+    // A command above has begun another life, so not all of them are over.
+    tests::histories::has_small_events(&history, &context);
     written.add("history", history);
     written.add("log", tests::logs::so_far());
     for file in std::fs::read_dir(stack.dir.path()).unwrap() {
