@@ -33,90 +33,77 @@ impl Store {
         if accepted.is_some() {
             return Ok(());
         }
-        let apps = sql::to_json(&plan.apps)?;
-        transact!(self, tx, {
-            unstage(&tx, &context.0).await?;
-            sql::run(
-                &tx,
-                "INSERT INTO staged (context, project, name, apps, complete, at_ms) \
-                 VALUES ($1, $2, $3, $4, 0, now_ms())",
-                args![
-                    context.0.clone(),
-                    dig.project.clone(),
-                    dig.name.clone(),
-                    apps.clone()
-                ],
-            )
-            .await
-        })?;
         // Most manifests are known already: while they are looked up, the writer has rows to write.
-        tokio::try_join!(self.stage_manifests(&plan.manifests), async {
-            for rows in plan.rows.chunks(ROWS) {
-                self.stage_rows(context, rows).await?;
-            }
-            Ok(())
-        })?;
-        transact!(self, tx, {
-            let sql = "UPDATE staged SET complete = 1 WHERE context = $1";
-            sql::run(&tx, sql, args![context.0.clone()]).await
-        })?;
+        tokio::try_join!(
+            self.stage_manifests(&plan.manifests),
+            self.stage_rows(dig, context, plan)
+        )?;
         Ok(())
     }
 
-    async fn stage_rows(&self, context: &ContextId, rows: &[PlanRow]) -> Result<()> {
-        let Ok(Some(first)) = resource::next(None, ResourceEvent::Instantiate) else {
+    /// In as few transactions as their length allows: most plans are staged by one.
+    async fn stage_rows(&self, dig: &DigRef, context: &ContextId, plan: &Plan) -> Result<()> {
+        let Ok(Some(begin)) = resource::next(None, ResourceEvent::Instantiate) else {
             return Err(sql::corrupt("the resource machine has no beginning"));
         };
-        let values: Vec<_> = rows
-            .iter()
-            .map(|row| {
-                (
-                    row.id,
-                    &row.app,
-                    row.key.to_string(),
-                    row.key.cluster.to_string(),
-                    &row.key.group,
-                    &row.version,
-                    &row.key.kind,
-                    &row.key.namespace,
-                    &row.key.name,
-                    row.wave,
-                    i32::from(row.class == Class::Shared),
-                    i32::from(row.implicit),
-                    i32::from(row.keep),
-                    &row.digest,
+        let apps = sql::to_json(&plan.apps)?;
+        let mut left = plan.rows.as_slice();
+        let mut first = true;
+        loop {
+            let (rows, rest) = left.split_at(left.len().min(ROWS));
+            let values = values(rows);
+            let number = |row: Option<&PlanRow>| row.map_or(0, |row| i64::from(row.id));
+            let ends = (number(rows.first()), number(rows.last()));
+            transact!(self, tx, {
+                if first {
+                    unstage(&tx, &context.0).await?;
+                    sql::run(
+                        &tx,
+                        "INSERT INTO staged (context, project, name, apps, complete, at_ms) \
+                         VALUES ($1, $2, $3, $4, 0, now_ms())",
+                        args![
+                            context.0.clone(),
+                            dig.project.clone(),
+                            dig.name.clone(),
+                            apps.clone()
+                        ],
+                    )
+                    .await?;
+                }
+                sql::run(
+                    &tx,
+                    "INSERT INTO resource (context, id, app, key, cluster, grp, version, kind, \
+                     namespace, name, wave, shared, implicit, keep, digest, goal, state, sent, \
+                     attempts, since_ms) \
+                     SELECT $2, v.id, v.app, v.key, v.cluster, v.grp, v.version, v.kind, \
+                     v.namespace, v.name, v.wave, v.shared, v.implicit, v.keep, v.digest, $3, $4, \
+                     0, 0, now_ms() \
+                     FROM json_rows($1; id int, app text, key text, cluster text, grp text, \
+                     version text, kind text, namespace text, name text, wave int, shared int, \
+                     implicit int, keep int, digest text) AS v \
+                     WHERE EXISTS (SELECT 1 FROM staged s WHERE s.context = $2) \
+                     ON CONFLICT (context, id) DO NOTHING",
+                    args![
+                        values.clone(),
+                        context.0.clone(),
+                        begin.goal().as_str(),
+                        begin.name()
+                    ],
                 )
-            })
-            .collect();
-        let values = sql::json_param(&values);
-        let number = |row: Option<&PlanRow>| row.map_or(0, |row| i64::from(row.id));
-        let ends = (number(rows.first()), number(rows.last()));
-        transact!(self, tx, {
-            sql::run(
-                &tx,
-                "INSERT INTO resource (context, id, app, key, cluster, grp, version, kind, \
-                 namespace, name, wave, shared, implicit, keep, digest, goal, state, sent, \
-                 attempts, since_ms) \
-                 SELECT $2, v.id, v.app, v.key, v.cluster, v.grp, v.version, v.kind, \
-                 v.namespace, v.name, v.wave, v.shared, v.implicit, v.keep, v.digest, $3, $4, \
-                 0, 0, now_ms() \
-                 FROM json_rows($1; id int, app text, key text, cluster text, grp text, \
-                 version text, kind text, namespace text, name text, wave int, shared int, \
-                 implicit int, keep int, digest text) AS v \
-                 WHERE EXISTS (SELECT 1 FROM staged s WHERE s.context = $2) \
-                 ON CONFLICT (context, id) DO NOTHING",
-                args![
-                    values.clone(),
-                    context.0.clone(),
-                    first.goal().as_str(),
-                    first.name()
-                ],
-            )
-            .await?;
-            claims::stage(&tx, context, ends).await?;
-            readiness::stage(&tx, context, rows).await
-        })?;
-        Ok(())
+                .await?;
+                claims::stage(&tx, context, ends).await?;
+                readiness::stage(&tx, context, rows).await?;
+                if rest.is_empty() {
+                    let sql = "UPDATE staged SET complete = 1 WHERE context = $1";
+                    sql::run(&tx, sql, args![context.0.clone()]).await?;
+                }
+                Ok(())
+            })?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            (left, first) = (rest, false);
+        }
     }
 
     /// Manifests are found by their content: what is stored already is not written again.
@@ -175,6 +162,32 @@ impl Store {
         transact!(self, tx, sql::run(&tx, &sql, values.clone()).await)?;
         Ok(())
     }
+}
+
+/// Rows as the parameter of their statement.
+fn values(rows: &[PlanRow]) -> String {
+    let values: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (
+                row.id,
+                &row.app,
+                row.key.to_string(),
+                row.key.cluster.to_string(),
+                &row.key.group,
+                &row.version,
+                &row.key.kind,
+                &row.key.namespace,
+                &row.key.name,
+                row.wave,
+                i32::from(row.class == Class::Shared),
+                i32::from(row.implicit),
+                i32::from(row.keep),
+                &row.digest,
+            )
+        })
+        .collect();
+    sql::json_param(&values)
 }
 
 async fn unstage<C: sea_orm::ConnectionTrait>(db: &C, context: &str) -> Result<()> {
