@@ -16,7 +16,7 @@ use crate::{
 use model::{ids::DigRef, row::Connectivity};
 use proto::v1::{self, document_service_server::DocumentService};
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use store::{ClusterRow, Versioned};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -24,11 +24,24 @@ pub struct Documents {
     core: Arc<Core>,
 }
 
+/// A worker that starts has asked for work by then.
+const FIRST_ASKS: Duration = Duration::from_secs(3);
+
 type Answer<T> = Result<Response<T>, Status>;
 
 impl Documents {
     pub fn new(core: Arc<Core>) -> Self {
         Self { core }
+    }
+
+    /// Returns once no worker takes work, as soon as that can be known.
+    async fn nobody_takes_work(&self) -> status::Untaken {
+        loop {
+            tokio::time::sleep(FIRST_ASKS).await;
+            if let Some(untaken) = self.core.queue().await.as_ref().and_then(status::untaken) {
+                return untaken;
+            }
+        }
     }
 }
 
@@ -148,11 +161,13 @@ impl DocumentService for Documents {
         let id = convert::cluster_id(&request.into_inner().id)?;
         let store = self.core.store()?;
         store.cluster(&id).await.map_err(errors::store)?;
-        // Known at once, instead of after a wait.
-        if let Some(untaken) = self.core.queue().await.as_ref().and_then(status::untaken) {
-            return Err(errors::no_worker(&id.to_string(), &untaken.cause));
-        }
-        match self.core.waker.check(&id).await {
+        let checked = tokio::select! {
+            checked = self.core.waker.check(&id) => checked,
+            untaken = self.nobody_takes_work() => {
+                return Err(errors::no_worker(&id.to_string(), &untaken.cause));
+            }
+        };
+        match checked {
             Ok(Some(checked)) => Ok(Response::new(convert::cluster::checked(&id, checked))),
             Ok(None) => Err(errors::no_worker(&id.to_string(), "none answered in time")),
             Err(error) => Err(errors::unavailable(

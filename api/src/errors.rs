@@ -1,7 +1,7 @@
 //! What callers are told when something is refused or does not work: `google.rpc.Status` with
 //! details, its message one sentence of object, cause and next step.
 
-use model::text::clipped;
+use model::{failure::Guide, text::clipped};
 use std::collections::HashMap;
 use store::StoreError;
 use tonic::{Code, Status};
@@ -154,6 +154,14 @@ pub fn unavailable(reason: &str, message: String) -> Status {
     Status::with_error_details(Code::Unavailable, message, details)
 }
 
+/// The store does not do it: what is known of the cause, or what is said instead.
+pub fn no_store(trouble: Option<&Guide>, otherwise: &str) -> Status {
+    match trouble {
+        Some(guide) => unavailable(guide.code, format!("{}: {}", guide.sees, guide.next)),
+        None => unavailable("STORE_UNAVAILABLE", otherwise.to_owned()),
+    }
+}
+
 /// Only a worker can do it, and none takes work.
 pub fn no_worker(object: &str, cause: &str) -> Status {
     unavailable(
@@ -246,26 +254,13 @@ pub fn store(error: StoreError) -> Status {
             ),
             &[],
         ),
-        error if error.is_locked() => {
-            tracing::warn!("the database is locked by another process");
-            unavailable(
-                "STORE_LOCKED",
-                format!(
-                    "the database is locked by another process, so nothing was changed; {}",
-                    model::failure::next_step("storeLocked", false)
-                ),
-            )
-        }
         StoreError::Db(source) => {
             // The cause may quote SQL or values: it goes to the log only.
             tracing::warn!(error = %source, "the store did not answer");
-            match StoreError::Db(source).trouble() {
-                Some(guide) => unavailable(guide.code, format!("{}: {}", guide.sees, guide.next)),
-                None => unavailable(
-                    "STORE_UNAVAILABLE",
-                    "the store did not answer (the server's log says why); try again".into(),
-                ),
-            }
+            no_store(
+                StoreError::Db(source).trouble(),
+                "the store did not answer (the server's log says why); try again",
+            )
         }
     }
 }

@@ -281,10 +281,12 @@ async fn open(
             Ok(store) => break store,
             Err(StoreError::Db(cause)) => {
                 tracing::warn!(store = shown, %cause, "waiting for the store");
-                core.waits_for_store(match StoreError::Db(cause).trouble() {
-                    Some(guide) => format!("{}: {}", guide.sees, guide.next),
-                    None => format!("{shown} does not answer"),
-                });
+                let trouble = StoreError::Db(cause).trouble();
+                let cause = trouble.map_or_else(
+                    || format!("{shown} does not answer"),
+                    |guide| guide.sees.to_owned(),
+                );
+                core.waits_for_store(trouble, cause);
             }
             // Another schema or another key will not go away by waiting.
             Err(error) => return Err(error.into()),

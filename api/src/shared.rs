@@ -1,6 +1,7 @@
 //! What all services share: the store once it is there, what is known of Temporal, the stop signal.
 
 use crate::{errors, pulse::Pulses, wake::Waker};
+use model::failure::Guide;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -22,7 +23,7 @@ const ANSWERS: Duration = Duration::from_secs(2);
 pub struct Core {
     store: OnceLock<Store>,
     /// Why the store is not there yet.
-    waiting: Mutex<String>,
+    waiting: Mutex<Waiting>,
     /// A verb was accepted: there is something to wake.
     pub accepted: Notify,
     /// Somebody wants orphans collected.
@@ -43,6 +44,12 @@ pub struct Core {
     locked: AtomicBool,
 }
 
+/// Why there is no store yet, and what is known of that.
+struct Waiting {
+    trouble: Option<&'static Guide>,
+    cause: String,
+}
+
 /// Something is out of reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
@@ -55,7 +62,10 @@ impl Core {
     pub fn new(max_upload: u64, waker: Arc<dyn Waker>) -> Self {
         Self {
             store: OnceLock::new(),
-            waiting: Mutex::new("it is being opened".to_owned()),
+            waiting: Mutex::new(Waiting {
+                trouble: None,
+                cause: "it is being opened".to_owned(),
+            }),
             accepted: Notify::new(),
             collect: Notify::new(),
             pulses: Arc::default(),
@@ -73,13 +83,9 @@ impl Core {
     /// The store, or UNAVAILABLE while it is waited for.
     pub fn store(&self) -> Result<&Store, Status> {
         self.store.get().ok_or_else(|| {
-            errors::unavailable(
-                "STORE_UNAVAILABLE",
-                format!(
-                    "the store is not there yet: {}; try again",
-                    lock(&self.waiting)
-                ),
-            )
+            let Waiting { trouble, cause } = &*lock(&self.waiting);
+            let otherwise = format!("the store is not there yet: {cause}; try again");
+            errors::no_store(*trouble, &otherwise)
         })
     }
 
@@ -92,13 +98,13 @@ impl Core {
         let _ = self.store.set(store);
     }
 
-    pub fn waits_for_store(&self, cause: String) {
-        *lock(&self.waiting) = cause;
+    pub fn waits_for_store(&self, trouble: Option<&'static Guide>, cause: String) {
+        *lock(&self.waiting) = Waiting { trouble, cause };
     }
 
     /// Why the store is not there yet.
     pub fn waiting(&self) -> String {
-        lock(&self.waiting).clone()
+        lock(&self.waiting).cause.clone()
     }
 
     pub fn temporal_trouble(&self) -> Option<Trouble> {

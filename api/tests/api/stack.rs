@@ -1,7 +1,10 @@
 //! One api on free ports, its clients, and documents to play with.
 
 use api::{Bound, Config, Server, WakeError, Waker};
-use futures_util::{FutureExt, future::BoxFuture};
+use futures_util::{
+    FutureExt,
+    future::{self, BoxFuture},
+};
 use model::ids::ClusterId;
 use proto::v1::{
     ApplyHeader, ApplyRequest, ApplyResponse, EntryChunk, SourceChunk, applied_document::Change,
@@ -72,6 +75,9 @@ impl Waker for Notes {
     }
 
     fn check<'a>(&'a self, _: &'a ClusterId) -> BoxFuture<'a, Result<Option<Checked>, WakeError>> {
+        if self.alone.load(Ordering::SeqCst) {
+            return future::pending().boxed();
+        }
         async { Ok(Some(Checked::default())) }.boxed()
     }
 }

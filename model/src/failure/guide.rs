@@ -407,7 +407,7 @@ pub const REFUSALS: &[Guide] = &[
         code: "STORE_READ_ONLY",
         sees: "the database is read-only",
         means: "the user of this server may not write its file, or its folder",
-        does: "refuses the verb, still shows what is stored; nothing was changed, and work waits and goes on when it may be written",
+        does: "refuses the verb; a server that was running before still shows what is stored; nothing was changed, and work waits and goes on when it may be written",
         next: "make it writable for the user of this server, then try again",
     },
     Guide {
@@ -428,7 +428,7 @@ pub const REFUSALS: &[Guide] = &[
         code: "NO_WORKER",
         sees: "CLUSTER cannot be checked, since no worker takes work: CAUSE",
         means: "only a worker talks to clusters, and none asks for work",
-        does: "says so at once; lifecycle verbs are accepted all the same and wait",
+        does: "says so after three seconds; lifecycle verbs are accepted all the same and wait",
         next: "start `muster-worker run` with the same store and Temporal, or look at its log",
     },
     Guide {

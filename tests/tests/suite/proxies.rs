@@ -9,7 +9,6 @@ use tests::{
     clusters::{client, inventory, until_as_before},
     documents::{App, Upload, config_maps},
     proxy::Proxy,
-    until,
 };
 
 async fn muster(stack: &Stack, words: &str) -> (u8, String) {
@@ -69,13 +68,6 @@ async fn clusters_that_only_a_proxy_reaches_are_checked_filled_and_emptied_throu
     for (client, before) in clients.iter().zip(&before) {
         until_as_before(client, before).await;
     }
-    // Whether a worker is there is asked once a second at most: the answer may be from before.
-    const NO_WORKER: u8 = 6;
-    until("the worker is known", || async {
-        let (exit, _) = muster(&stack, "cluster check behind+http").await;
-        (exit != NO_WORKER).then_some(())
-    })
-    .await;
     for name in ["http", "socks"] {
         let (exit, text) = muster(&stack, &format!("cluster check behind+{name}")).await;
         assert_eq!(exit, 0, "{text}");

@@ -18,6 +18,9 @@ use tests::{
     until,
 };
 use tonic::Code;
+use tonic_types::StatusExt as _;
+
+const MAKE_WRITABLE: &str = "make it writable for the user of this server";
 
 /// nobody
 const NOBODY: u32 = 65_534;
@@ -107,15 +110,12 @@ async fn an_exhausted_file_table_is_said_and_over_when_there_is_room() {
     }
     x.terminate().await.unwrap();
     // A full disk closes the database; to open it again, there has to be room in the table.
-    api.limit("fsize", "4096");
-    until_refused(&z, "disk").await;
     api.limit("nofile", "3");
+    api.limit("fsize", "4096");
+    let next = "look at its folder's rights and at the limit of open files";
+    until_refused(&z, "STORE_NOT_OPENED", next).await;
     api.limit("fsize", "unlimited");
-    until_refused(
-        &z,
-        "cannot be opened: look at its folder's rights and at the limit of open files",
-    )
-    .await;
+    until_refused(&z, "STORE_NOT_OPENED", next).await;
     api.limit("nofile", "1024");
     until("the same request is accepted", || async {
         z.instantiate_as("once").await.ok()
@@ -183,12 +183,16 @@ impl BoundByRights {
     }
 }
 
-async fn until_refused(dig: &Dig, why: &str) {
-    until(why, || async {
-        match dig.instantiate_as("once").await {
-            Err(status) => status.message().contains(why).then_some(()),
-            Ok(accepted) => panic!("{accepted:?}"),
-        }
+/// Until a verb is refused for that reason: the causes before it are causes of the store, too.
+async fn until_refused(dig: &Dig, reason: &str, next: &str) {
+    until(reason, || async {
+        let refused = dig.instantiate_as("once").await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
+        let info = refused.get_details_error_info().unwrap();
+        assert!(info.reason.starts_with("STORE_"), "{refused:?}");
+        let found = info.reason == reason;
+        assert!(!found || refused.message().contains(next), "{refused:?}");
+        found.then_some(())
     })
     .await;
 }
@@ -206,7 +210,7 @@ async fn a_database_read_only_at_the_start_is_said_and_over_when_it_may_be_writt
     writable(stack.dir.path(), false);
     let api = stack.api_as(bound.command(&stack.api));
     let worker = stack.worker_as(bound.command(Path::new(WORKER)));
-    until_refused(&x, "the database is read-only").await;
+    until_refused(&x, "STORE_READ_ONLY", MAKE_WRITABLE).await;
     let waits = |process: &Process| process.log().contains("waiting for the store");
     until("both say it", || async {
         (waits(&api) && waits(&worker)).then_some(())
@@ -236,9 +240,9 @@ async fn a_database_opened_again_while_read_only_is_said_and_over_when_it_may_be
     writable(stack.dir.path(), false);
     let size = |limit| api.limit_as(bound.command(Path::new("prlimit")), "fsize", limit);
     size("4096");
-    until_refused(&x, "disk").await;
+    until_refused(&x, "STORE_NOT_WRITTEN", "look at the disk").await;
     size("unlimited");
-    until_refused(&x, "the database is read-only").await;
+    until_refused(&x, "STORE_READ_ONLY", MAKE_WRITABLE).await;
     x.status().await;
     writable(stack.dir.path(), true);
     until("the same request is accepted", || async {
