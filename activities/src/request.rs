@@ -62,7 +62,8 @@ fn built(
 }
 
 /// Server-side apply of an object, as JSON (which is YAML). Only its metadata is answered: the rest
-/// would be what was sent.
+/// would be what was sent. Nor need the server parse it a second time to warn of duplicate keys: JSON
+/// of ours has none.
 pub fn apply(
     api: &Api,
     namespace: &str,
@@ -71,7 +72,7 @@ pub fn apply(
     force: bool,
     object: &Value,
 ) -> Result<Built, Unbuildable> {
-    let mut params = PatchParams::apply(manager);
+    let mut params = PatchParams::apply(manager).validation_ignore();
     params.force = force;
     built(
         "apply",
@@ -323,7 +324,7 @@ mod tests {
         assert_eq!(request.method(), "PATCH");
         assert_eq!(
             request.uri(),
-            "/api/v1/namespaces/shop/configmaps/a?&fieldManager=muster-x"
+            "/api/v1/namespaces/shop/configmaps/a?&fieldManager=muster-x&fieldValidation=Ignore"
         );
         assert_eq!(
             request.headers()["content-type"],

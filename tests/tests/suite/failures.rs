@@ -26,7 +26,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Caused in [`engine`], in [`checks`], in `objects.rs` or in `readiness.rs`, or by the tests of
 /// `model` (what an answer means), `activities` (what a look, an attempt and a delete see) and `store` (probes).
-const ELSEWHERE: [&str; 19] = [
+const ELSEWHERE: [&str; 17] = [
     "temporalUnreachable",
     "noWorker",
     "storeLocked",
@@ -36,8 +36,6 @@ const ELSEWHERE: [&str; 19] = [
     "manifestMissing",
     "groupSilent",
     "uidChanged",
-    "terminating",
-    "terminatingNamespace",
     "deleting",
     "lateRequest",
     "waiting",

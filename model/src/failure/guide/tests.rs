@@ -28,7 +28,7 @@ fn document() -> String {
         "# What can go wrong\n\n\
          Written by `MUSTER_UPDATE=1 cargo test -p muster-model` from `model/src/failure/guide.rs`, which \
          `muster status` and `muster cluster check` speak from; \
-         `tests/tests/suite/failures.rs` causes them and compares what is shown. \
+         `tests/tests/suite/failures.rs` causes what can be caused from outside and compares what is shown. \
          Words in capitals stand for something of the case; values of objects are never shown.\n\n\
          ## Problems\n\
          `muster status DIG` begins with them, grouped by cause, worst first: cluster, app, object, \

@@ -115,6 +115,9 @@ pub fn cases() -> Vec<Case> {
         Case::new("finalizers", "finalizers", C1)
             .of("ConfigMap/f-finalizers/kept", finalized)
             .terminated(),
+        Case::new("terminating", "terminating", C1),
+        Case::new("terminatingnamespace", "terminatingNamespace", C1)
+            .about("Namespace/f-terminatingnamespace"),
         Case::new("heldback", "heldBack", C1)
             .apps(vec![
                 App::new("app", config_map("needed")),

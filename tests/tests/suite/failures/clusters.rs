@@ -3,7 +3,7 @@
 use super::cases::crd;
 use ::kube::{
     Api,
-    api::{DynamicObject, Patch, PatchParams},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams},
     core::{ApiResource, GroupVersionKind},
 };
 use axum::body::Body;
@@ -264,15 +264,31 @@ async fn prepare(kubeconfig: &str) {
     let core = |kind: &str, plural: &str| {
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", kind), plural)
     };
-    for name in ["foreign", "conflict"] {
-        let namespace = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: f-{name}}}\n");
-        apply(&namespace, core("Namespace", "namespaces"), None).await;
-        let there = format!(
-            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: f-{name}}}\ndata: {{key: another}}\n"
-        );
+    let (namespaces, config_maps) = (
+        core("Namespace", "namespaces"),
+        core("ConfigMap", "configmaps"),
+    );
+    for (name, finalizers) in [
+        ("foreign", ""),
+        ("conflict", ""),
+        ("terminating", "example.com/keep"),
+        ("terminatingnamespace", "example.com/keep"),
+    ] {
         let namespace = format!("f-{name}");
-        apply(&there, core("ConfigMap", "configmaps"), Some(&namespace)).await;
+        let manifest =
+            format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n");
+        apply(&manifest, namespaces.clone(), None).await;
+        let there = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: {namespace}, finalizers: [{finalizers}]}}\ndata: {{key: another}}\n"
+        );
+        apply(&there, config_maps.clone(), Some(&namespace)).await;
     }
+    let delete = DeleteParams::default();
+    let in_namespace =
+        Api::<DynamicObject>::namespaced_with(client.clone(), "f-terminating", &config_maps);
+    in_namespace.delete("terminating", &delete).await.unwrap();
+    let all = Api::<DynamicObject>::all_with(client.clone(), &namespaces);
+    all.delete("f-terminatingnamespace", &delete).await.unwrap();
     let crds = ApiResource::from_gvk_with_plural(
         &GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition"),
         "customresourcedefinitions",
