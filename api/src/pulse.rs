@@ -13,8 +13,8 @@ use tokio::sync::{Notify, watch};
 /// Between two looks: while a watched lifecycle is in flight, and when all are at rest …
 const LOOK: Duration = Duration::from_millis(10);
 const LOOK_AT_REST: Duration = Duration::from_millis(250);
-/// … and at least so many times longer than a look takes.
-const SPARE: u32 = 20;
+/// … and at least so many times longer than a look takes, which on a busy machine is mostly waiting.
+const SPARE: u32 = 5;
 
 /// The pulses of the DIGs that somebody watches.
 #[derive(Default)]
