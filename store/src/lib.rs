@@ -70,10 +70,10 @@ pub struct Store {
 
 struct Shared {
     /// SQLite: the one connection that writes. PostgreSQL: the same pool as `read`.
-    write: DatabaseConnection,
+    write: sql::WriteDb,
     read: DatabaseConnection,
     /// SQLite: never waits for the write lock for long. Writes nothing.
-    probe: Option<DatabaseConnection>,
+    probe: Option<sql::WriteDb>,
     key: SealKey,
     config: StoreConfig,
     installation: String,

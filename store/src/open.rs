@@ -2,7 +2,7 @@
 
 use crate::{
     Result, SealKey, Shared, Store, StoreConfig, StoreError,
-    sql::{self, Columns, args},
+    sql::{self, Columns, WriteDb, args},
     staging, writer,
 };
 use migrations::MigrateError;
@@ -15,7 +15,7 @@ use sea_orm::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// How long SQLite waits for another process's transaction.
+/// How long it is waited for another process's transaction.
 const BUSY: Duration = Duration::from_secs(15);
 /// Our own transactions are far shorter.
 const PROBE: Duration = Duration::from_secs(2);
@@ -44,8 +44,11 @@ impl Store {
             Err(error) => {
                 // All of them, before anybody tries again: SQLite's connections of one process share
                 // a file's descriptors, and a new one would write no more than those can.
-                for pool in [Some(write), Some(read), probe].into_iter().flatten() {
-                    let _ = pool.close().await;
+                for pool in [Some(&*write), Some(&read), probe.as_deref()]
+                    .into_iter()
+                    .flatten()
+                {
+                    let _ = pool.close_by_ref().await;
                 }
                 return Err(error);
             }
@@ -62,7 +65,7 @@ impl Store {
                 writer: sender,
             }),
         };
-        writer::spawn(write, config, receiver);
+        writer::spawn(write.for_many(), config, receiver);
         staging::sweep(&store).await?;
         Ok(store)
     }
@@ -94,11 +97,7 @@ impl Store {
 }
 
 /// For writing, for reading, and (SQLite) for asking whether writing is possible.
-type Connections = (
-    DatabaseConnection,
-    DatabaseConnection,
-    Option<DatabaseConnection>,
-);
+type Connections = (WriteDb, DatabaseConnection, Option<WriteDb>);
 
 /// Until it works: the first to open a new SQLite file turns its log on, and whoever comes at that
 /// moment finds the file locked, whatever the busy time-out.
@@ -133,7 +132,7 @@ async fn connect_once(url: &str) -> Result<Connections> {
             ])
         });
         let pool = Database::connect(options).await?;
-        return Ok((pool.clone(), pool, None));
+        return Ok((WriteDb::new(pool.clone(), BUSY), pool, None));
     }
     let Some(path) = url.strip_prefix("sqlite:") else {
         let cause = "the address is neither sqlite:PATH nor postgres://…";
@@ -158,16 +157,18 @@ async fn connect_once(url: &str) -> Result<Connections> {
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(busy)
+                .busy_timeout(BUSY)
                 .foreign_keys(true)
                 .pragma("cache_size", "-65536")
                 .pragma("temp_store", "memory")
+                .pragma("busy_timeout", busy.as_millis().to_string())
         });
         Database::connect(options)
     };
-    let write = open(1, BUSY).await?;
+    // For the write lock it is waited by `sql::begin`.
+    let write = WriteDb::new(open(1, Duration::ZERO).await?, BUSY);
     let read = open(READERS, BUSY).await?;
-    let probe = open(1, PROBE).await?;
+    let probe = WriteDb::new(open(1, Duration::ZERO).await?, PROBE);
     Ok((write, read, Some(probe)))
 }
 
@@ -187,7 +188,7 @@ fn quiet(url: &str) -> ConnectOptions {
 }
 
 /// Schema and installation, in one transaction; answers the installation's id.
-async fn prepare(db: &DatabaseConnection, key: &SealKey) -> Result<String> {
+async fn prepare(db: &WriteDb, key: &SealKey) -> Result<String> {
     let mut tries = sql::Tries::default();
     loop {
         let outcome = match sql::begin(db).await {

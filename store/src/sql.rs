@@ -11,7 +11,12 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, QueryResult,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
-use std::time::{Duration, Instant};
+use std::{
+    ops::Deref,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::Mutex;
 
 /// Parameters of a statement.
 macro_rules! args {
@@ -103,17 +108,72 @@ pub(crate) fn did_not_happen(error: &StoreError) -> bool {
     .any(|passing| text.contains(passing))
 }
 
-pub(crate) async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction> {
-    let options = TransactionOptions {
-        isolation_level: None,
-        access_mode: None,
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+/// How often SQLite's write lock is asked for while another process has it. SQLite's own waiting
+/// asks less and less often: beside a process that writes all the time it would last.
+const ASK: Duration = Duration::from_millis(1);
+const ASK_MOST: Duration = Duration::from_millis(20);
+/// Who writes for many at once lets others go first: what waits meanwhile is written together.
+const ASK_FOR_MANY: Duration = Duration::from_millis(5);
+
+/// Where transactions begin that write.
+#[derive(Clone)]
+pub(crate) struct WriteDb {
+    db: DatabaseConnection,
+    /// How long it is waited for another process's transaction.
+    patience: Duration,
+    ask: Duration,
+    /// One at a time asks for SQLite's write lock, in the order they came.
+    turn: Arc<Mutex<()>>,
+}
+
+impl WriteDb {
+    pub(crate) fn new(db: DatabaseConnection, patience: Duration) -> Self {
+        Self {
+            db,
+            patience,
+            ask: ASK,
+            turn: Arc::default(),
+        }
+    }
+
+    /// For who writes for many at once.
+    pub(crate) fn for_many(mut self) -> Self {
+        self.ask = ASK_FOR_MANY;
+        self
+    }
+}
+
+impl Deref for WriteDb {
+    type Target = DatabaseConnection;
+
+    fn deref(&self) -> &DatabaseConnection {
+        &self.db
+    }
+}
+
+pub(crate) async fn begin(db: &WriteDb) -> Result<DatabaseTransaction> {
+    let sqlite = db.get_database_backend() == DbBackend::Sqlite;
+    let _turn = match sqlite {
+        true => Some(db.turn.lock().await),
+        false => None,
     };
-    let begun = db
-        .begin_with_options(options)
-        .await
-        .map_err(StoreError::from);
-    if begun.as_ref().is_err_and(is_read_only) && db.get_database_backend() == DbBackend::Sqlite {
+    let since = Instant::now();
+    let begun = loop {
+        let options = TransactionOptions {
+            isolation_level: None,
+            access_mode: None,
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        };
+        let begun = db.begin_with_options(options).await;
+        let waited = since.elapsed();
+        match begun {
+            Err(error) if is_locked(&error) && waited < db.patience => {
+                tokio::time::sleep((waited / 20).clamp(db.ask, ASK_MOST)).await;
+            }
+            begun => break begun.map_err(StoreError::from),
+        }
+    };
+    if sqlite && begun.as_ref().is_err_and(is_read_only) {
         close(db).await;
     }
     begun

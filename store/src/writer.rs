@@ -3,13 +3,12 @@
 
 use crate::{
     Close, Opened, Result, Store, StoreConfig, StoreError, attempts,
-    sql::{self, args},
+    sql::{self, WriteDb, args},
 };
 use model::{
     ids::{ContextId, Fence, RowId},
     state::Goal,
 };
-use sea_orm::DatabaseConnection;
 use tokio::sync::{mpsc, oneshot};
 
 /// Operations that may wait; further callers wait for room.
@@ -59,11 +58,11 @@ pub(crate) fn channel() -> (mpsc::Sender<Op>, mpsc::Receiver<Op>) {
     mpsc::channel(QUEUE)
 }
 
-pub(crate) fn spawn(db: DatabaseConnection, config: StoreConfig, ops: mpsc::Receiver<Op>) {
+pub(crate) fn spawn(db: WriteDb, config: StoreConfig, ops: mpsc::Receiver<Op>) {
     tokio::spawn(write(db, config, ops));
 }
 
-async fn write(db: DatabaseConnection, config: StoreConfig, mut ops: mpsc::Receiver<Op>) {
+async fn write(db: WriteDb, config: StoreConfig, mut ops: mpsc::Receiver<Op>) {
     let mut turn = 0_u64;
     let mut queued = Vec::new();
     while ops.recv_many(&mut queued, OPS).await > 0 {
@@ -90,7 +89,7 @@ async fn write(db: DatabaseConnection, config: StoreConfig, mut ops: mpsc::Recei
 }
 
 /// One transaction for all of them, then their answers.
-async fn commit(db: &DatabaseConnection, config: &StoreConfig, mut ops: Vec<Op>) {
+async fn commit(db: &WriteDb, config: &StoreConfig, mut ops: Vec<Op>) {
     ops.retain(|op| !op.abandoned());
     let mut opens = Vec::new();
     let mut closes = Vec::new();
@@ -144,9 +143,11 @@ async fn commit(db: &DatabaseConnection, config: &StoreConfig, mut ops: Vec<Op>)
     }
 }
 
-async fn sweep(db: &DatabaseConnection) -> Result<()> {
+async fn sweep(db: &WriteDb) -> Result<()> {
     let sql = "DELETE FROM attempt WHERE effect_until < now_ms() - $1";
-    sql::run(db, sql, args![SWEEP_AFTER_MS]).await.map(|_| ())
+    let tx = sql::begin(db).await?;
+    let swept = sql::run(&tx, sql, args![SWEEP_AFTER_MS]).await.map(|_| ());
+    sql::finish(db, tx, swept).await
 }
 
 impl Store {
