@@ -122,8 +122,8 @@ pub(crate) struct WriteDb {
     /// How long it is waited for another process's transaction.
     patience: Duration,
     ask: Duration,
-    /// One at a time asks for SQLite's write lock, in the order they came.
-    turn: Arc<Mutex<()>>,
+    /// One at a time asks for SQLite's write lock, in the order they came; when it was had last.
+    turn: Arc<Mutex<Instant>>,
 }
 
 impl WriteDb {
@@ -132,7 +132,7 @@ impl WriteDb {
             db,
             patience,
             ask: ASK,
-            turn: Arc::default(),
+            turn: Arc::new(Mutex::new(Instant::now())),
         }
     }
 
@@ -153,11 +153,11 @@ impl Deref for WriteDb {
 
 pub(crate) async fn begin(db: &WriteDb) -> Result<DatabaseTransaction> {
     let sqlite = db.get_database_backend() == DbBackend::Sqlite;
-    let _turn = match sqlite {
+    let since = Instant::now();
+    let mut turn = match sqlite {
         true => Some(db.turn.lock().await),
         false => None,
     };
-    let since = Instant::now();
     let begun = loop {
         let options = TransactionOptions {
             isolation_level: None,
@@ -166,13 +166,18 @@ pub(crate) async fn begin(db: &WriteDb) -> Result<DatabaseTransaction> {
         };
         let begun = db.begin_with_options(options).await;
         let waited = since.elapsed();
+        // Who only waited for the others of this process is not told that somebody else has it.
+        let had = turn.as_ref().map_or(waited, |had| had.elapsed());
         match begun {
-            Err(error) if is_locked(&error) && waited < db.patience => {
+            Err(error) if is_locked(&error) && waited.min(had) < db.patience => {
                 tokio::time::sleep((waited / 20).clamp(db.ask, ASK_MOST)).await;
             }
             begun => break begun.map_err(StoreError::from),
         }
     };
+    if let (Some(had), Ok(_)) = (turn.as_mut(), &begun) {
+        **had = Instant::now();
+    }
     if sqlite && begun.as_ref().is_err_and(is_read_only) {
         close(db).await;
     }
