@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -128,8 +129,11 @@ impl Machine {
         }
     }
 
-    /// Types a `muster-dev up` and waits until it says that it is ready.
+    /// Types a `muster-dev up` and waits until it says that it is ready. One at a time: stacks of
+    /// one user agree on ports before they bind them, those of several cannot.
     pub fn up(&mut self, line: &str) -> Running {
+        static ONE: Mutex<()> = Mutex::new(());
+        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let mut up = self.begin(line);
         let text = up.prints("ready; Ctrl-C stops it");
         let grpc = text.lines().find_map(|line| line.strip_prefix("grpc "));
