@@ -151,6 +151,10 @@ impl Deref for WriteDb {
     }
 }
 
+/// Begins a transaction that may write; on SQLite with its write lock.
+///
+/// # Errors
+/// The lock could not be had within the patience of `db`, and nobody of this process had it either.
 pub(crate) async fn begin(db: &WriteDb) -> Result<DatabaseTransaction> {
     let sqlite = db.get_database_backend() == DbBackend::Sqlite;
     let since = Instant::now();
